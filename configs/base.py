@@ -1,0 +1,256 @@
+"""Every key of every configuration, once, with its unit.
+
+A file in this folder starts from `base()` and overrides what its experiment
+changes. The word after the colon of `--config=configs/x.py:words` names
+presets, joined by commas; `smoke` shrinks any of them to seconds.
+"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+Presets = dict[str, Callable[[ConfigDict], None]]
+
+
+def base() -> ConfigDict:
+  """All defaults. Sizes are those of GLF on MNIST."""
+  config = ConfigDict()
+  config.method = "glf"  # a key of genlat.methods.METHODS
+  config.seed = 0
+  config.batch_size = 256  # images, over all devices
+  config.epochs = 100.0  # passes over the train split
+  config.steps = 0  # train steps; 0 = from epochs
+  config.epoch_steps = 0  # train steps of an epoch; filled in by the loop
+  config.steps_per_call = 1  # train steps a dispatch
+  config.ema = 0.0  # share of the averaged weights kept a step; 0 = off
+  config.data = _data()
+  config.model = _model()
+  config.flow = _flow()
+  config.likelihood = _likelihood()
+  config.vae = ConfigDict(
+    dict(
+      prior="gaussian",  # gaussian | flow
+      posterior="gaussian",  # gaussian | flow
+      reconstruction=1.0,  # weight of the reconstruction term
+      beta=1.0,  # weight of the KL
+      samples=1,  # importance samples; above 1 the objective is IWAE's
+    )
+  )
+  config.glf = ConfigDict(
+    dict(
+      stop_gradient=True,  # False = regularised GLF
+      beta=1.0,  # weight of the reconstruction
+      code_noise=0.0,  # std of noise on codes that the flow sees
+    )
+  )
+  config.optimizer = _optimizer()
+  config.players = ConfigDict()  # by player: what differs from optimizer
+  config.prior = _prior()
+  config.evaluation = _evaluation()
+  config.checkpoint = ConfigDict(
+    dict(
+      every=1000,  # steps
+      keep=2,  # newest checkpoints kept
+      best="",  # validation metric, lowest kept too; '' = none
+    )
+  )
+  config.log = ConfigDict(
+    dict(
+      every=50,  # steps between lines of metrics
+      pictures=1000,  # steps between grids; 0 = only at the end
+      validate=1000,  # steps between validations; needs data.validation
+      tensorboard=True,
+      wandb=False,
+      watchdog=600.0,  # seconds without a step until a run with peers ends
+    )
+  )
+  config.mesh = ConfigDict(dict(fsdp=1))  # devices that share one copy
+  config.weights = ConfigDict(
+    dict(
+      inception="",  # path of the FID Inception weights
+      inception_sha256="",  # '' = the published file's
+      vgg="",  # path of the VGG-16 weights
+      vgg_sha256="",  # '' = the published file's
+    )
+  )
+  return config
+
+
+def _data() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      name="mnist",  # a key of genlat.data.DATASETS, or tfds:NAME
+      path="",  # folder or archive of the files; '' = none
+      image_size=0,  # pixels a side after resizing; 0 = as stored
+      crop=0,  # pixels of the central square cut first; 0 = largest
+      count=0,  # examples that a synthetic source makes; 0 = its default
+      validation=0.0,  # share of train cut off by a fixed hash
+      on_error="raise",  # corrupt images: raise | skip
+      feeder="auto",  # auto | resident | streaming
+      resident_limit=2.0,  # GiB of images a device may hold
+      threads=2,  # of the streaming feeder
+      prefetch=4,  # batches
+      flip=False,  # random horizontal mirror
+      dequantise=False,  # uniform noise of one grey level
+      binarise="none",  # none | fixed | dynamic
+    )
+  )
+
+
+def _model() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      latent=20,  # dimensions of a code
+      channels=(64, 128),  # of the two convolutions
+      hidden=1024,  # units of the dense layer
+      normalisation="batch",  # batch | none
+      dtype="float32",  # of the compute: float32 | bfloat16
+      remat=False,  # recompute activations in the backward pass
+      batch_statistics=False,  # normalise samples by their own batch
+    )
+  )
+
+
+def _flow() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      coupling="affine",  # affine | additive | spline
+      blocks=4,  # two-sided couplings, each with a permutation
+      hidden=64,  # units of a subnet's layers
+      batch_norm=False,  # in the subnets; True in the official code
+      bn_momentum=0.9,  # share of the running average kept
+      clamp=2.0,  # bound of a log-scale, about (affine)
+      bins=8,  # of a spline
+      bound=5.0,  # splines are the identity beyond it
+    )
+  )
+
+
+def _likelihood() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      name="l2",  # l2 | l1 | bernoulli | gaussian | logistic | perceptual
+      activation="tanh",  # tanh | sigmoid, of the decoder's output
+      scale=1.0,  # std (gaussian) or scale (logistic) at the start, pixels
+      learned_scale=False,  # one scalar, trained with the decoder
+      levels=3,  # VGG taps of the perceptual loss
+    )
+  )
+
+
+def _optimizer() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      name="adam",  # adam | adamw | rmsprop | sgd
+      lr=1e-3,
+      lr_scale=1.0,  # multiplies lr; in players it is that player's own
+      b1=0.9,
+      b2=0.999,
+      eps=1e-8,
+      momentum=0.0,  # sgd
+      weight_decay=0.0,  # decoupled (adamw)
+      l2=0.0,  # multiple of the weights added to the gradient
+      clip=0.0,  # largest global gradient norm; 0 = off
+      accumulate=1,  # parts that a batch is cut into
+      schedule="constant",  # constant | step | cosine
+      warmup=0,  # steps
+      decay_every=50.0,  # epochs (step)
+      decay_factor=0.5,  # (step)
+    )
+  )
+
+
+def _prior() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      name="none",  # fitted on the codes after training: PRIORS
+      components=10,  # of the mixture
+      epochs=100.0,  # passes over the codes (flow)
+      batch_size=256,  # codes (flow)
+      lr=1e-3,  # (flow)
+    )
+  )
+
+
+def _evaluation() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      split="test",
+      batch_size=250,  # images
+      limit=0,  # images read; 0 = the whole split
+      metrics=("reconstruction", "likelihood", "flow_nll", "codes"),
+      samples=10000,  # made for the Fréchet distance
+      resize="tf1",  # tf1 | clean
+      importance_samples=50,  # of the importance-weighted bound
+      seed=0,
+    )
+  )
+
+
+def glf_players(config: ConfigDict) -> None:
+  """The optimisers of the official GLF code (glf.md 3)."""
+  config.optimizer.schedule = "step"
+  config.players.autoencoder = ConfigDict(dict(lr_scale=1.0))
+  config.players.flow = flow_player()
+
+
+def flow_player() -> ConfigDict:
+  """The flow's optimiser in the official GLF code (glf.md 3)."""
+  return ConfigDict(dict(lr_scale=1.0, b1=0.8, b2=0.9, eps=1e-6, l2=2e-5))
+
+
+def official(config: ConfigDict) -> None:
+  """The official GLF flow: BatchNorm in the subnets.
+
+  The library it was built on runs each subnet twice a step, so that the
+  averages keep 0.9 * 0.9 of themselves (glf.md 1.1).
+  """
+  config.flow.batch_norm = True
+  config.flow.bn_momentum = 0.81
+
+
+def smoke(config: ConfigDict) -> None:
+  """Shrinks all sizes: some steps on a few made images, in seconds."""
+  if config.data.name not in ("digits", "shapes"):
+    grey = config.data.name in ("mnist", "fashion_mnist")
+    config.data.image_size = config.data.image_size or (28 if grey else 32)
+    config.data.name = "digits" if grey else "shapes"
+    config.data.path = ""
+  config.data.crop = 0
+  config.data.image_size = min(config.data.image_size or 8, 16)
+  config.data.count = 256
+  config.batch_size = 16
+  config.epochs = 1.0
+  config.steps = 4
+  config.model.latent = min(config.model.latent, 6)
+  config.model.channels = (8, 16)
+  config.model.hidden = 32
+  config.flow.hidden = 16
+  config.flow.blocks = 2
+  config.optimizer.warmup = min(config.optimizer.warmup, 2)
+  config.prior.epochs = 1.0
+  config.prior.components = 2
+  config.evaluation.batch_size = 32
+  config.evaluation.samples = 64
+  config.evaluation.limit = 64
+  config.evaluation.importance_samples = 3
+  config.checkpoint.every = 2
+  config.log.every = 1
+  config.log.pictures = 2
+  config.log.validate = 2
+
+
+def preset(config: ConfigDict, words: str, presets: Presets) -> ConfigDict:
+  """Applies the presets named after the colon, in the order given.
+
+  Raises:
+    ValueError: for an unknown word, naming the known ones.
+  """
+  known = {**presets, "smoke": smoke}
+  for word in words.split(",") if words else ():
+    if word not in known:
+      raise ValueError(
+        f"unknown preset {word!r}; known: {', '.join(sorted(known))}"
+      )
+    known[word](config)
+  return config

@@ -1,0 +1,175 @@
+"""What each mode of the command line does, and how it fails: in one line."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+from ml_collections import ConfigDict
+
+PACKAGE = pathlib.Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Flags of the modes that read a run.
+
+  Attributes:
+    checkpoint: 'last', 'best' or a step.
+    n: images to make.
+    seed: of the draw.
+    out: file to write; '' = in the work directory.
+  """
+
+  checkpoint: str
+  n: int
+  seed: int
+  out: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Peers:
+  """The processes of a run.
+
+  Attributes:
+    coordinator: 'host:port' of process 0; '' = detect.
+    processes: how many; 1 = this one alone, 0 = detect.
+    process: index of this one.
+  """
+
+  coordinator: str
+  processes: int
+  process: int
+
+
+Mode = Callable[[ConfigDict, pathlib.Path, Options], None]
+
+
+def run(
+  mode: str,
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  options: Options,
+  peers: Peers,
+) -> int:
+  """Runs a mode.
+
+  Returns:
+    The exit status: 0, or 1 after a line on stderr that names the cause.
+  """
+  # Before JAX makes its CPU client; a host that was given fake devices says
+  # so in XLA_FLAGS.
+  from genlat import sharding
+
+  sharding.raise_nproc(_fake_devices(os.environ.get("XLA_FLAGS", "")))
+  sharding.keep_programs()
+  with one_line() as failed:
+    if peers.processes != 1:
+      sharding.start_processes(
+        peers.coordinator, peers.processes, peers.process
+      )
+    MODES[mode](config, workdir, options)
+  return int(failed())
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[Callable[[], bool]]:
+  """Turns errors that genlat itself raises into one line on stderr.
+
+  An error from elsewhere is a bug, and keeps its traceback.
+  """
+  failures: list[Exception] = []
+  try:
+    yield lambda: bool(failures)
+  except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = frames and PACKAGE in pathlib.Path(frames[-1].filename).parents
+    if not ours or os.environ.get("GENLAT_TRACEBACK"):
+      raise
+    text = " ".join(str(error).split())
+    print(f"genlat: error: {text}", file=sys.stderr, flush=True)
+    failures.append(error)
+
+
+def _fake_devices(flags: str) -> int:
+  name = "--xla_force_host_platform_device_count="
+  counts = [f[len(name) :] for f in flags.split() if f.startswith(name)]
+  return int(counts[-1]) if counts else 1
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path, _: Options) -> None:
+  from genlat import train
+
+  train.train(config, workdir)
+
+
+def _replay(config: ConfigDict, workdir: pathlib.Path, _: Options) -> None:
+  from genlat import train
+
+  train.replay(config, workdir)
+
+
+def _evaluate(
+  config: ConfigDict, workdir: pathlib.Path, options: Options
+) -> None:
+  from genlat import evaluate, trained
+
+  model = trained.load(workdir, options.checkpoint, config=config)
+  evaluate.evaluate(model, workdir)
+
+
+def _fit(config: ConfigDict, workdir: pathlib.Path, options: Options) -> None:
+  from genlat import data, train, trained
+
+  model = trained.load(workdir, options.checkpoint, config=config)
+  train.fit_prior(model, workdir, data.load(config.data, "train"))
+
+
+def _sample(
+  config: ConfigDict, workdir: pathlib.Path, options: Options
+) -> None:
+  from genlat import sample, trained
+
+  model = trained.load(workdir, options.checkpoint, config=config)
+  images = model.sample(options.n, options.seed)
+  sample.write(_target(workdir, options, "samples.png"), images)
+
+
+def _reconstruct(
+  config: ConfigDict, workdir: pathlib.Path, options: Options
+) -> None:
+  from genlat import sample, trained
+
+  model = trained.load(workdir, options.checkpoint, config=config)
+  images = sample.real_images(config, options.n, options.seed)
+  out = _target(workdir, options, "reconstructions.png")
+  sample.write_pairs(out, images, model.reconstruct(images))
+
+
+def _interpolate(
+  config: ConfigDict, workdir: pathlib.Path, options: Options
+) -> None:
+  from genlat import sample, trained
+
+  model = trained.load(workdir, options.checkpoint, config=config)
+  ends = sample.real_images(config, 2 * options.n, options.seed)
+  paths = model.interpolate(ends[: options.n], ends[options.n :])
+  sample.write(_target(workdir, options, "interpolations.png"), paths)
+
+
+def _target(workdir: pathlib.Path, options: Options, name: str) -> pathlib.Path:
+  return pathlib.Path(options.out) if options.out else workdir / name
+
+
+MODES: dict[str, Mode] = {
+  "evaluate": _evaluate,
+  "fit": _fit,
+  "interpolate": _interpolate,
+  "reconstruct": _reconstruct,
+  "replay": _replay,
+  "sample": _sample,
+  "train": _train,
+}

@@ -1,0 +1,125 @@
+"""Image files below a folder or inside a .zip, by relative name."""
+
+import os
+import pathlib
+import zipfile
+from typing import Protocol
+
+from genlat.data.source import DataError
+
+SUFFIXES = (
+  *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"),
+  *(".tif", ".tiff", ".ppm", ".pgm"),
+)
+
+
+class Archive(Protocol):
+  """Random access to files by name, from any thread.
+
+  Attributes:
+    path: the folder or .zip.
+    sizes: bytes of every image file by its name, names sorted and parted by
+      '/', hidden files left out.
+  """
+
+  path: pathlib.Path
+  sizes: dict[str, int]
+
+  def read(self, name: str) -> bytes:
+    """The bytes of one file.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    ...
+
+
+def open_archive(path: str, what: str) -> Archive:
+  """Opens a folder, or a .zip.
+
+  Args:
+    path: `config.data.path`.
+    what: name of the data set, for the error.
+
+  Raises:
+    DataError: if nothing is there, it is neither, or holds no image.
+  """
+  if not path:
+    raise DataError(
+      f"{what} needs images: set config.data.path to a folder or .zip of them"
+    )
+  place = pathlib.Path(path).expanduser()
+  if not place.exists():
+    raise DataError(
+      f"{place}: no such folder or file; correct config.data.path"
+    )
+  archive = Folder(place) if place.is_dir() else Zip(place)
+  if not archive.sizes:
+    raise DataError(
+      f"{place}: no image file in it (looked for {' '.join(SUFFIXES)}); correct"
+      " config.data.path"
+    )
+  return archive
+
+
+def _wanted(name: str) -> bool:
+  """Whether a name is that of an image and no part of it is hidden."""
+  parts = name.split("/")
+  hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+  return name.lower().endswith(SUFFIXES) and not hidden
+
+
+class Folder:
+  """The image files below a folder."""
+
+  def __init__(self, path: pathlib.Path) -> None:
+    """Lists the files; reads none."""
+    self.path = path
+    sizes = {}
+    for folder, _, files in os.walk(path):
+      base = pathlib.Path(folder).relative_to(path)
+      for file in files:
+        name = (base / file).as_posix()
+        if _wanted(name):
+          sizes[name] = os.stat(os.path.join(folder, file)).st_size
+    self.sizes = dict(sorted(sizes.items()))
+
+  def read(self, name: str) -> bytes:
+    """The bytes of one file; DataError if it is gone."""
+    try:
+      return (self.path / name).read_bytes()
+    except OSError as error:
+      raise DataError(
+        f"{self.path / name}: cannot be read ({error.strerror}); put the file"
+        " back, or set config.data.on_error=skip"
+      ) from error
+
+
+class Zip:
+  """The image files inside a .zip."""
+
+  def __init__(self, path: pathlib.Path) -> None:
+    """Lists the files; reads none. DataError if the archive is damaged."""
+    self.path = path
+    try:
+      self._zip = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+      raise DataError(
+        f"{path}: not a whole .zip archive ({error}): its list of files, at"
+        f" the end, is missing among {path.stat().st_size} bytes; copy or fetch"
+        " it again"
+      ) from error
+    infos = (info for info in self._zip.infolist() if _wanted(info.filename))
+    sizes = {info.filename: info.file_size for info in infos}
+    self.sizes = dict(sorted(sizes.items()))
+
+  def read(self, name: str) -> bytes:
+    """The bytes of one file; DataError if it fails its CRC."""
+    try:
+      return self._zip.read(name)
+    except Exception as error:  # zlib, zipfile, or RuntimeError if encrypted
+      raise DataError(
+        f"{self.path}: {name}: damaged in the archive ({error}), expected"
+        f" {self.sizes.get(name, 0)} bytes; copy or fetch the archive again, or"
+        " set config.data.on_error=skip"
+      ) from error

@@ -1,0 +1,221 @@
+"""Runs the metrics of `config.evaluation` over a split, with their cards."""
+
+import functools
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from genlat import data, grids, sharding, trained
+from genlat.data import feeder
+from genlat.data.images import Preparation
+from genlat.data.source import Source
+from genlat.methods.method import Bounded, Method, Posterior
+from genlat.metrics import scores
+from genlat.metrics.card import Card, write_score
+from genlat.metrics.task import Task, Unavailable
+from genlat.run import say
+from genlat.state import State
+
+
+def means(
+  method: Method,
+  state: State,
+  source: Source,
+  mesh: Mesh,
+  preparation: Preparation,
+  *,
+  batch_size: int,
+  seed: int,
+  limit: int = 0,
+) -> dict[str, float]:
+  """Means over a split of what `method.eval_step` gives of each example.
+
+  Args:
+    method: the method.
+    state: its weights; averaged ones are used where there are any.
+    source: the split.
+    mesh: the devices.
+    preparation: of the images.
+    batch_size: images a call; rounded up to the devices.
+    seed: of draws.
+    limit: examples read; 0 = all.
+  """
+  size = _rounded(batch_size, source, mesh)
+
+  def one(state: State, batch: Any, mask: jax.Array, i: jax.Array) -> Any:
+    key = jax.random.fold_in(jax.random.key(seed), i)
+    on_data, on_step = jax.random.split(key)
+    batch = preparation(batch, on_data, train=False)
+    values = method.eval_step(state, batch, on_step)
+    # A padded row may hold anything, so it is cut out, not multiplied by 0.
+    return {
+      k: jax.numpy.where(mask > 0, v, 0.0).sum() for k, v in values.items()
+    }
+
+  step = sharding.compile(one, mesh, out_shardings=sharding.replicated(mesh))
+  total: dict[str, float] = {}
+  batches = feeder.eval_batches(source, size, mesh, limit=limit)
+  for i, (batch, mask) in enumerate(batches):
+    for name, value in step(state, batch, mask, np.int32(i)).items():
+      total[name] = total.get(name, 0.0) + float(trained.to_host(value))
+  count = min(limit or len(source), len(source))
+  return {name: value / count for name, value in total.items()}
+
+
+def evaluate(model: trained.Trained, directory: pathlib.Path) -> None:
+  """Runs the metrics of `config.evaluation`; stores and prints each.
+
+  Args:
+    model: what is scored.
+    directory: the work directory; scores go to `scores/STEP/NAME.json`.
+
+  Raises:
+    ValueError: for an unknown metric or split.
+  """
+  settings = model.config.evaluation
+  for name in settings.metrics:
+    if name not in scores.METRICS:
+      raise ValueError(
+        f"config.evaluation.metrics: unknown metric {name!r}; known:"
+        f" {', '.join(sorted(scores.METRICS))}"
+      )
+  folder = directory / "scores" / str(model.step)
+  task = describe(model, folder)
+  for name in settings.metrics:
+    try:
+      values, card = scores.METRICS[name](task)
+    except Unavailable as reason:
+      say(f"{name}: skipped, {reason}")
+      continue
+    if jax.process_index() == 0:
+      write_score(folder / f"{name}.json", name, values, card)
+      show(name, values)
+  say(f"scores and their protocol cards are in {folder}")
+
+
+def show(name: str, values: dict[str, Any]) -> None:
+  """Prints one metric's values as lines of a table."""
+  for key, value in values.items():
+    if isinstance(value, list):
+      value = " ".join(f"{x:.3g}" for x in value)
+    elif isinstance(value, float):
+      value = f"{value:.6g}"
+    print(f"{name:16s} {key:32s} {value}", flush=True)
+
+
+def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
+  """The task of a model: its split, its callables, its card."""
+  config, method = model.config, model.method
+  settings = config.evaluation
+  reference = data.load(config.data, settings.split)
+  bounded = isinstance(method, Bounded) and method.bounded
+  posterior = isinstance(method, Posterior)
+  preparation = Preparation.from_config(config.data)
+
+  def average() -> dict[str, float]:
+    return means(
+      method,
+      model.state,
+      reference,
+      model.mesh,
+      preparation,
+      batch_size=settings.batch_size,
+      seed=settings.seed,
+      limit=settings.limit,
+    )
+
+  def picture(name: str, left: np.ndarray, rows: np.ndarray) -> None:
+    table = np.concatenate([left[:, None], rows], 1)
+    flat = table.reshape(-1, *table.shape[2:])
+    if jax.process_index() == 0:
+      grids.save_png(folder / f"{name}.png", grids.grid(flat, table.shape[1]))
+
+  return Task(
+    config=config,
+    reference=reference,
+    train=data.load(config.data, "train"),
+    sample=functools.partial(model.samples, seed=settings.seed)
+    if model.generative
+    else None,
+    reconstruct=model.reconstruct,
+    means=functools.cache(average),
+    log_weights=functools.partial(log_weights, model, reference)
+    if bounded
+    else None,
+    posterior=model.posterior if posterior else None,
+    prior_nll=functools.partial(prior_nll, model, reference)
+    if model.prior
+    else None,
+    card=Card(
+      network="",
+      sha256="",
+      resize="",
+      quantisation="",
+      reference=f"{reference.name} {reference.fingerprint[:16]}",
+      split=settings.split,
+      reference_count=0,
+      sample_count=0,
+      ema=bool(model.state.ema),
+      normalisation="batch" if config.model.batch_statistics else "average",
+      sampler=_sampler(model),
+      seed=settings.seed,
+    ),
+    picture=picture,
+  )
+
+
+def _sampler(model: trained.Trained) -> str:
+  if model.prior:
+    return f"{model.prior.name} prior fitted to the codes of train"
+  return f"prior of {model.config.method}" if model.generative else ""
+
+
+def log_weights(
+  model: trained.Trained, source: Source, draws: int
+) -> Iterator[np.ndarray]:
+  """Log-weights of `draws` draws for each batch of a split, `[draws, B]`."""
+  method, settings = model.method, model.config.evaluation
+  assert isinstance(method, Bounded)
+  preparation = Preparation.from_config(model.config.data)
+  size = _rounded(settings.batch_size, source, model.mesh)
+
+  def one(state: State, batch: Any, i: jax.Array, j: jax.Array) -> jax.Array:
+    # All draws of a batch see one binarisation: the key of the data is i's.
+    on_data, on_draws = jax.random.split(
+      jax.random.fold_in(jax.random.key(settings.seed), i)
+    )
+    batch = preparation(batch, on_data, train=False)
+    return method.log_weights(state, batch, jax.random.fold_in(on_draws, j))
+
+  step = sharding.compile(
+    one, model.mesh, out_shardings=sharding.replicated(model.mesh)
+  )
+  batches = feeder.eval_batches(source, size, model.mesh, limit=settings.limit)
+  for i, (batch, mask) in enumerate(batches):
+    rows = [
+      trained.to_host(step(model.state, batch, np.int32(i), np.int32(j)))
+      for j in range(draws)
+    ]
+    yield np.stack(rows)[:, np.asarray(mask) > 0]
+
+
+def prior_nll(model: trained.Trained, source: Source) -> float:
+  """Mean of -log p(code) over a split under the fitted prior, nats."""
+  prior, settings = model.prior, model.config.evaluation
+  assert prior is not None
+  law, total = prior.law, 0.0
+  count = min(settings.limit or len(source), len(source))
+  for start in range(0, count, settings.batch_size):
+    rows = np.arange(start, min(start + settings.batch_size, count))
+    codes = model.encode(source.read(rows)["image"])
+    total -= float(law.log_prob(prior.params, jax.numpy.asarray(codes)).sum())
+  return total / count
+
+
+def _rounded(batch_size: int, source: Source, mesh: Mesh) -> int:
+  """A batch size that the devices share and the split can fill."""
+  return -(-min(batch_size, len(source)) // mesh.size) * mesh.size

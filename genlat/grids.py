@@ -1,0 +1,155 @@
+"""Pictures of many images and of training curves."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+GAP = 2  # pixels between tiles
+WHITE = 255
+
+Path = str | os.PathLike[str]
+
+
+def grid(images: np.ndarray, columns: int, *, enlarge: int = 1) -> np.ndarray:
+  """Lays images out in rows, with white gaps of 2 pixels between them.
+
+  Args:
+    images: uint8 `[N, H, W, C]`, C = 1 or 3.
+    columns: images in a row; the last row is filled up with white.
+    enlarge: every pixel becomes a square of this many pixels a side.
+
+  Returns:
+    uint8 `[H', W', C]`.
+
+  Raises:
+    ValueError: for anything else.
+  """
+  if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+    raise ValueError(
+      "a grid is made of uint8 images [N, H, W, C] with N >= 1; got"
+      f" {images.dtype} {list(images.shape)}"
+    )
+  if images.shape[3] not in (1, 3) or columns < 1 or enlarge < 1:
+    raise ValueError(
+      "a grid needs 1 or 3 channels, columns >= 1 and enlarge >= 1; got"
+      f" {images.shape[3]}, {columns} and {enlarge}"
+    )
+  images = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+  count, height, width, channels = images.shape
+  columns = min(columns, count)
+  rows = -(-count // columns)
+  shape = rows, columns, height + GAP, width + GAP, channels
+  tiles = np.full(shape, WHITE, np.uint8).reshape(-1, *shape[2:])
+  tiles[:count, :height, :width] = images
+  sheet = tiles.reshape(shape).swapaxes(1, 2)
+  sheet = sheet.reshape(rows * shape[2], columns * shape[3], channels)
+  return sheet[:-GAP, :-GAP]
+
+
+def side_by_side(
+  originals: np.ndarray,
+  reconstructions: np.ndarray,
+  columns: int = 4,
+  *,
+  enlarge: int = 1,
+) -> np.ndarray:
+  """A grid of pairs: each original touches its reconstruction on the right.
+
+  Args:
+    originals: uint8 `[N, H, W, C]`.
+    reconstructions: uint8 `[N, H, W, C]`.
+    columns: pairs in a row.
+    enlarge: as for `grid`.
+
+  Returns:
+    uint8 `[H', W', C]`.
+
+  Raises:
+    ValueError: if the shapes differ, or as for `grid`.
+  """
+  if originals.shape != reconstructions.shape:
+    raise ValueError(
+      "originals and reconstructions must have one shape; got"
+      f" {list(originals.shape)} and {list(reconstructions.shape)}"
+    )
+  pairs = np.concatenate([originals, reconstructions], axis=-2)
+  return grid(pairs, columns, enlarge=enlarge)
+
+
+def save_png(path: Path, array: np.ndarray) -> None:
+  """Writes a uint8 image `[H, W, C]`; whole or not at all.
+
+  Args:
+    path: its folder is made if it does not exist.
+    array: the image, C = 1 or 3.
+  """
+  _replace(pathlib.Path(path), _encode(array))
+
+
+def curves(jsonl_path: Path, png_path: Path, names: Sequence[str]) -> None:
+  """Plots metrics over steps, one panel a name and one line a split.
+
+  Args:
+    jsonl_path: a run's metrics.jsonl.
+    png_path: the picture to write.
+    names: metrics; those the run does not have are left out.
+
+  Raises:
+    ValueError: if the run has none of them.
+  """
+  from matplotlib.figure import Figure
+
+  lines = _read(pathlib.Path(jsonl_path))
+  present = [name for name in names if any(name in line for line in lines)]
+  if not present:
+    known = sorted(set().union(*lines) - {"step", "split"})
+    raise ValueError(
+      f"{jsonl_path} has none of the metrics {list(names)}; it has {known}"
+    )
+  figure = Figure(figsize=(4.5 * len(present), 3.2), layout="constrained")
+  panels = np.ravel(figure.subplots(1, len(present), squeeze=False))
+  for panel, name in zip(panels, present, strict=True):
+    having = [line for line in lines if name in line]
+    for split in sorted({line["split"] for line in having}):
+      points = [(x["step"], x[name]) for x in having if x["split"] == split]
+      steps, values = np.array(points, float).T
+      mark = "." if len(points) < 20 else ""
+      panel.plot(steps, values, marker=mark, linewidth=1, label=split)
+    panel.set(xlabel="step", title=name)
+    panel.legend()
+  picture = io.BytesIO()
+  figure.savefig(picture, format="png", dpi=120)
+  _replace(pathlib.Path(png_path), picture.getvalue())
+
+
+def _encode(array: np.ndarray) -> bytes:
+  picture = io.BytesIO()
+  squeezed = array[..., 0] if array.shape[2] == 1 else array
+  Image.fromarray(squeezed).save(picture, "png")
+  return picture.getvalue()
+
+
+def _read(path: pathlib.Path) -> list[dict[str, Any]]:
+  lines = []
+  for line in path.read_text().splitlines():
+    with contextlib.suppress(ValueError):  # a kill may have torn the last one
+      lines.append(json.loads(line))
+  return lines
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  half = path.with_name(f"{path.name}.tmp")
+  try:
+    half.write_bytes(content)
+    half.replace(path)
+  except OSError:
+    half.unlink(missing_ok=True)
+    raise

@@ -1,0 +1,33 @@
+"""All methods by name."""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from genlat.methods.ae import AutoEncoder
+from genlat.methods.glf import Glf
+from genlat.methods.method import Method
+from genlat.methods.vae import Vae
+
+Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
+
+METHODS: dict[str, Builder] = {
+  "ae": AutoEncoder.from_config,
+  "glf": Glf.from_config,
+  "vae": Vae.from_config,
+}
+
+
+def build(config: ConfigDict, image_shape: tuple[int, int, int]) -> Method:
+  """The method that `config.method` names, for images of this shape.
+
+  Raises:
+    ValueError: for an unknown method, naming the known ones, and for values
+      of the configuration that make no model.
+  """
+  if config.method not in METHODS:
+    raise ValueError(
+      f"config.method must be one of {', '.join(sorted(METHODS))};"
+      f" got {config.method!r}"
+    )
+  return METHODS[config.method](config, image_shape)

@@ -1,0 +1,155 @@
+"""Encoder, decoder and observation model: what AE, VAE and GLF share."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from genlat import state as states
+from genlat.methods.observation import Observation
+from genlat.nets import conv
+from genlat.nets.coupling import Flow
+from genlat.state import State
+
+PyTree = Any
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoding:
+  """The image side of a model: images to code statistics and back.
+
+  Attributes:
+    encoder: `[B, H, W, C]` to `[B, outputs]`.
+    decoder: `[B, latent]` to raw output `[B, H, W, C]`.
+    observation: likelihood of images given the raw output.
+    image_shape: H, W, C.
+    latent: dimensions of a code.
+    batch_statistics: whether decoding outside of training normalises by
+      the batch at hand, as the official GLF sampling script does, instead
+      of by the averages.
+  """
+
+  encoder: nn.Module
+  decoder: nn.Module
+  observation: Observation
+  image_shape: tuple[int, int, int]
+  latent: int
+  batch_statistics: bool
+
+  @classmethod
+  def from_config(
+    cls,
+    config: ConfigDict,
+    image_shape: tuple[int, int, int],
+    *,
+    statistics: int,
+  ) -> "Autoencoding":
+    """Builds the networks of glf.md 2.1 from `config.model`.
+
+    Args:
+      config: the run's configuration.
+      image_shape: H, W, C.
+      statistics: encoder outputs per code dimension (2: mean, log-variance).
+    """
+    model = config.model
+    if model.dtype not in DTYPES:
+      raise ValueError(
+        f"config.model.dtype must be one of {', '.join(DTYPES)};"
+        f" got {model.dtype!r}"
+      )
+    if model.latent < 1:
+      raise ValueError(
+        f"config.model.latent must be at least 1; got {model.latent}"
+      )
+    sizes = {
+      "channels": tuple(model.channels),
+      "hidden": model.hidden,
+      "normalisation": model.normalisation,
+      "dtype": DTYPES[model.dtype],
+      "remat": model.remat,
+    }
+    return cls(
+      encoder=conv.Encoder(outputs=statistics * model.latent, **sizes),
+      decoder=conv.Decoder(image_shape=tuple(image_shape), **sizes),
+      observation=Observation.from_config(config),
+      image_shape=tuple(image_shape),
+      latent=model.latent,
+      batch_statistics=model.batch_statistics,
+    )
+
+  @property
+  def nets(self) -> tuple[str, ...]:
+    """Names of the networks that move with the autoencoder."""
+    own = ("scale",) if self.observation.learned_scale else ()
+    return ("encoder", "decoder", *own)
+
+  def init(
+    self, rng: jax.Array
+  ) -> tuple[dict[str, PyTree], dict[str, PyTree], dict[str, PyTree]]:
+    """Weights, averages and frozen weights by network."""
+    params, frozen = self.observation.init()
+    stats: dict[str, PyTree] = {}
+    enc, dec = jax.random.split(rng)
+    image = jnp.zeros((1, *self.image_shape))
+    code = jnp.zeros((1, self.latent))
+    params["encoder"], stats["encoder"] = states.initialise(
+      self.encoder, enc, image
+    )
+    params["decoder"], stats["decoder"] = states.initialise(
+      self.decoder, dec, code
+    )
+    return params, stats, frozen
+
+  def encode(
+    self, params: PyTree, stats: PyTree, images: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, PyTree]:
+    """`[B, H, W, C]` to code statistics `[B, outputs]`, and the averages."""
+    return states.apply(
+      self.encoder,
+      params["encoder"],
+      stats["encoder"],
+      images,
+      train=train,
+    )
+
+  def decode(
+    self, params: PyTree, stats: PyTree, codes: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, PyTree]:
+    """`[B, latent]` to raw output `[B, H, W, C]`, and the averages."""
+    return states.apply(
+      self.decoder, params["decoder"], stats["decoder"], codes, train=train
+    )
+
+  def images(self, state: State, codes: jax.Array) -> jax.Array:
+    """Mean images `[B, H, W, C]` of codes, with the averaged weights."""
+    raw, _ = self.decode(
+      state.averaged, state.stats, codes, train=self.batch_statistics
+    )
+    return self.observation.image(raw)
+
+  def pixel_metrics(
+    self, raw: jax.Array, images: jax.Array
+  ) -> dict[str, jax.Array]:
+    """Mean squared error of each image, `[B]`, pixels in [0, 1]."""
+    error = jnp.square(self.observation.image(raw) - images)
+    return {"mse": error.mean((1, 2, 3))}
+
+
+def flow_from_config(config: ConfigDict) -> Flow:
+  """The coupling flow of `config.flow` over codes of `config.model`."""
+  flow = config.flow
+  return Flow(
+    dimension=config.model.latent,
+    blocks=flow.blocks,
+    hidden=flow.hidden,
+    coupling=flow.coupling,
+    batch_norm=flow.batch_norm,
+    bn_momentum=flow.bn_momentum,
+    clamp=flow.clamp,
+    bins=flow.bins,
+    bound=flow.bound,
+  )

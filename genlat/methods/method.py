@@ -1,0 +1,101 @@
+"""The contract that every method keeps, as types.
+
+A method is a frozen dataclass of hyper-parameters, networks and players; it
+holds no arrays. What is trained lives in `State`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+
+from genlat.state import Metrics, Player, State
+
+Batch = Mapping[str, jax.Array]
+Latent = Any  # a pytree of arrays [B, ...]
+Images = jax.Array  # float32 [B, H, W, C] in [0, 1]
+
+
+class Method(Protocol):
+  """What the loop, evaluation and sampling ask of a method.
+
+  A batch holds `image`, float32 `[B, H, W, C]` in [0, 1], `index`, int32
+  `[B]`, and, where the source has them, `label` and `attribute`.
+  """
+
+  @property
+  def players(self) -> Mapping[str, Player]:
+    """The turns of a train step, by name."""
+    ...
+
+  @property
+  def generative(self) -> bool:
+    """Whether it has a prior of its own to sample from."""
+    ...
+
+  def init(self, rng: jax.Array, batch: Batch) -> State:
+    """The state at step 0; reads shapes of `batch` only."""
+    ...
+
+  def train_step(
+    self, state: State, batch: Batch, rng: jax.Array
+  ) -> tuple[State, Metrics]:
+    """One step of every player; pure, with scalar metrics."""
+    ...
+
+  def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
+    """Metrics of each example, `[B]`, with averaged weights."""
+    ...
+
+  def encode(
+    self, state: State, images: Images, rng: jax.Array | None = None
+  ) -> Latent:
+    """Codes of images: the posterior mean, or a draw where `rng` is given."""
+    ...
+
+  def decode(self, state: State, latent: Latent) -> Images:
+    """Images of codes."""
+    ...
+
+  def sample(
+    self,
+    state: State,
+    rng: jax.Array,
+    n: int,
+    condition: jax.Array | None = None,
+  ) -> Images:
+    """`n` new images."""
+    ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+  """A method with a likelihood: it can weigh draws of its posterior."""
+
+  @property
+  def bounded(self) -> bool:
+    """Whether the observation model is a density, so that nats are nats."""
+    ...
+
+  def log_weights(
+    self, state: State, batch: Batch, rng: jax.Array
+  ) -> jax.Array:
+    """Log p(x, z) - log q(z | x) of one draw z ~ q, `[B]` nats."""
+    ...
+
+
+@runtime_checkable
+class Posterior(Protocol):
+  """A method whose codes are Gaussian given an image."""
+
+  def posterior(
+    self, state: State, images: Images
+  ) -> tuple[jax.Array, jax.Array]:
+    """Mean and log-variance of the code, `[B, d]` each."""
+    ...
+
+
+def unconditional(condition: jax.Array | None, method: str) -> None:
+  """Raises ValueError where a condition is given to a method without one."""
+  if condition is not None:
+    raise ValueError(f"{method} takes no condition; got one")

@@ -1,0 +1,1 @@
+"""Metrics of a trained model: arithmetic, protocols and the cards of both."""

@@ -1,0 +1,31 @@
+"""How close reconstructions are to their images."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def mean_squared_error(
+  images: jax.Array, reconstructions: jax.Array
+) -> jax.Array:
+  """Mean over pixels and channels of the squared error, `[B]`.
+
+  Args:
+    images: `[B, H, W, C]` in [0, 1].
+    reconstructions: like `images`.
+  """
+  chex.assert_rank(images, 4)
+  chex.assert_equal_shape([images, reconstructions])
+  return jnp.square(images - reconstructions).mean((1, 2, 3))
+
+
+def peak_signal_to_noise(
+  images: jax.Array, reconstructions: jax.Array
+) -> jax.Array:
+  """-10 log10 of the mean squared error, `[B]`, dB; infinite when equal.
+
+  Args:
+    images: `[B, H, W, C]` in [0, 1], so that the peak is 1.
+    reconstructions: like `images`.
+  """
+  return -10.0 * jnp.log10(mean_squared_error(images, reconstructions))

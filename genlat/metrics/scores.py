@@ -1,0 +1,178 @@
+"""The metrics that `config.evaluation.metrics` names."""
+
+import dataclasses
+import sys
+
+import numpy as np
+
+from genlat.metrics import frechet as distances
+from genlat.metrics import likelihood as bounds
+from genlat.metrics import neighbours as nearby
+from genlat.metrics import reconstruction as errors
+from genlat.metrics.card import Card
+from genlat.metrics.extractors import (
+  Extractor,
+  inception_extractor,
+  random_extractor,
+)
+from genlat.metrics.features import QUANTISATION, statistics
+from genlat.metrics.task import Metric, Scores, Task, Unavailable
+
+RANDOM = "random"  # in place of a weight file: for smoke runs
+
+
+def reconstruction(task: Task) -> tuple[Scores, Card]:
+  """Mean squared error and PSNR of held-out images; codes are means."""
+  error, psnr, count = 0.0, 0.0, 0
+  for images in task.batches():
+    pair = [x / np.float32(255) for x in (images, task.reconstruct(images))]
+    error += float(errors.mean_squared_error(*pair).sum())
+    # An exact copy has no finite ratio: one level in one pixel is the floor.
+    least = 1.0 / (255.0**2 * images[0].size)
+    mse = np.maximum(errors.mean_squared_error(*pair), least)
+    psnr += float((-10.0 * np.log10(mse)).sum())
+    count += len(images)
+  scores = {"mse": error / count, "psnr_db": psnr / count}
+  return scores, dataclasses.replace(
+    task.card,
+    quantisation=QUANTISATION,
+    sample_count=count,
+    sampler="reconstruction from the mean code",
+  )
+
+
+def likelihood(task: Task) -> tuple[Scores, Card]:
+  """The terms of the bound, the bound, and the importance-weighted bound.
+
+  In nats where the observation model is a density; otherwise the paper's
+  energies, and no bound.
+  """
+  scores: Scores = dict(task.means())
+  card = dataclasses.replace(
+    task.card, sample_count=task.count, sampler="one draw of the posterior"
+  )
+  if task.log_weights is None:
+    return scores, card
+  draws = task.config.evaluation.importance_samples
+  total = elbo = 0.0
+  for log_weights in task.log_weights(draws):
+    total += float(bounds.importance_bound(log_weights).sum())
+    elbo += float(log_weights.mean(0).sum())
+  nats = {"elbo": elbo / task.count, "importance_bound": total / task.count}
+  scores |= {f"{name}_nats": value for name, value in nats.items()}
+  scores["importance_samples"] = draws
+  dequantised = task.config.data.dequantise
+  # A Gaussian's density of undequantised grey levels bounds nothing.
+  if task.config.likelihood.name != "gaussian" or dequantised:
+    dimensions = int(np.prod(next(task.batches()).shape[1:]))
+    for name, value in nats.items():
+      scores[f"{name}_bits_per_dim"] = float(
+        bounds.bits_per_dimension(-value, dimensions, dequantised=dequantised)
+      )
+  return scores, card
+
+
+def flow_nll(task: Task) -> tuple[Scores, Card]:
+  """Minus the log-density of held-out codes under the prior, nats."""
+  scores = {k: v for k, v in task.means().items() if k == "flow_nll"}
+  if task.prior_nll is not None:
+    scores["prior_nll"] = task.prior_nll()
+  if not scores:
+    raise Unavailable("the prior of this model is not a density of its codes")
+  return scores, dataclasses.replace(task.card, sample_count=task.count)
+
+
+def codes(task: Task) -> tuple[Scores, Card]:
+  """Active units and the KL of each dimension."""
+  if task.posterior is None:
+    raise Unavailable("codes of this model are no Gaussians")
+  pairs = [task.posterior(images) for images in task.batches()]
+  mean, log_variance = (np.concatenate(x) for x in zip(*pairs, strict=True))
+  kl = np.asarray(bounds.kl_per_dimension(mean, log_variance))
+  scores = {
+    "active_units": bounds.active_units(mean),
+    "dimensions": mean.shape[1],
+    "kl_per_dimension_nats": [float(x) for x in kl],
+  }
+  return scores, dataclasses.replace(task.card, sample_count=len(mean))
+
+
+def frechet(task: Task) -> tuple[Scores, Card]:
+  """Fréchet distance between features of samples and of the reference."""
+  if task.sample is None:
+    raise Unavailable("there is no prior to sample from; see --mode=fit")
+  extractor = _extractor(task)
+  settings = task.config.evaluation
+  # Equal counts on both sides where the reference allows: glf.md 3.
+  count = min(task.count, settings.samples)
+  reference = statistics(
+    extractor,
+    task.batches(task.reference, count),
+    report=_progress("reference", count),
+    key={"data": task.reference.fingerprint, "count": count},
+  )
+  samples = statistics(
+    extractor,
+    task.sample(settings.samples),
+    report=_progress("samples", settings.samples),
+  )
+  card = dataclasses.replace(
+    task.card,
+    network=extractor.network,
+    sha256=extractor.sha256,
+    resize=extractor.resize,
+    quantisation=QUANTISATION,
+    reference_count=count,
+    sample_count=settings.samples,
+  )
+  return {"frechet": distances.from_statistics(samples, reference)}, card
+
+
+def neighbours(task: Task) -> tuple[Scores, Card]:
+  """Distance of samples, and of held-out images, to their nearest in train.
+
+  Samples much nearer than held-out images are copies. Pixels in [0, 1].
+  """
+  if task.sample is None:
+    raise Unavailable("there is no prior to sample from; see --mode=fit")
+  samples = np.concatenate(list(task.sample(16)))[:16]
+  found = nearby.nearest(samples, task.batches(task.train), k=4)
+  held_out = task.reference.read(np.arange(min(64, task.count)))["image"]
+  real = nearby.nearest(held_out, task.batches(task.train), k=1)
+  near = task.train.read(found.indices.reshape(-1))["image"]
+  rows = near.reshape(*found.indices.shape, *near.shape[1:])
+  task.picture("neighbours", samples, rows)
+  scores = {
+    "samples_to_train": float(np.median(found.distances[:, 0])),
+    "held_out_to_train": float(np.median(real.distances)),
+  }
+  return scores, dataclasses.replace(task.card, sample_count=len(samples))
+
+
+def _extractor(task: Task) -> Extractor:
+  """The feature network of `config.weights.inception`."""
+  path, resize = task.config.weights.inception, task.config.evaluation.resize
+  if path == RANDOM:
+    return random_extractor(resize)
+  return inception_extractor(path, resize, task.config.weights.inception_sha256)
+
+
+def _progress(name: str, total: int):
+  """Prints how far a slow pass is, on a terminal only."""
+
+  def report(done: int) -> None:
+    if sys.stderr.isatty():
+      end = "\n" if done >= total else "\r"
+      print(f"features of {name}: {done}/{total}", end=end, file=sys.stderr)
+
+  return report
+
+
+METRICS: dict[str, Metric] = {
+  "codes": codes,
+  "flow_nll": flow_nll,
+  "frechet": frechet,
+  "likelihood": likelihood,
+  "neighbours": neighbours,
+  "reconstruction": reconstruction,
+}

@@ -1,0 +1,85 @@
+"""What a metric is given: a model as callables, data, and a protocol card."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from genlat.metrics.card import Card
+
+Scores = dict[str, Any]
+
+
+class Images(Protocol):
+  """Random access to uint8 images: a data source."""
+
+  name: str
+  fingerprint: str
+
+  def __len__(self) -> int:
+    """Number of images."""
+    ...
+
+  def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """A dictionary whose `image` is uint8 `[B, H, W, C]`."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One evaluation.
+
+  Attributes:
+    config: of the run.
+    reference: images of the split that is evaluated.
+    train: images of the train split.
+    sample: n to new uint8 images in parts; None without a prior.
+    reconstruct: uint8 images to uint8 images.
+    means: means over the reference of the method's values per example.
+    log_weights: k to `[k, B]` nats for each batch of the reference; None
+      where the model has no density.
+    posterior: uint8 images to means and log-variances `[B, d]`; None where
+      the code is no Gaussian.
+    prior_nll: mean over the reference of -log p(code) of the prior that was
+      fitted after training, nats; None without one.
+    card: the protocol, with the fields that all metrics share.
+    picture: name and uint8 image `[H, W, C]`, to keep beside the scores.
+  """
+
+  config: ConfigDict
+  reference: Images
+  train: Images
+  sample: Callable[[int], Iterator[np.ndarray]] | None
+  reconstruct: Callable[[np.ndarray], np.ndarray]
+  means: Callable[[], dict[str, float]]
+  log_weights: Callable[[int], Iterator[np.ndarray]] | None
+  posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None
+  prior_nll: Callable[[], float] | None
+  card: Card
+  picture: Callable[[str, np.ndarray, np.ndarray], None]
+
+  @property
+  def count(self) -> int:
+    """Examples of the reference that are read."""
+    limit = self.config.evaluation.limit
+    return min(limit or len(self.reference), len(self.reference))
+
+  def batches(
+    self, images: Images | None = None, count: int = 0
+  ) -> Iterator[np.ndarray]:
+    """uint8 images in order: of the reference up to `count`, by default."""
+    source = images or self.reference
+    total = count or (self.count if images is None else len(source))
+    size = self.config.evaluation.batch_size
+    for start in range(0, total, size):
+      rows = np.arange(start, min(start + size, total))
+      yield source.read(rows)["image"]
+
+
+class Unavailable(ValueError):
+  """A metric does not apply to this model; the line says why."""
+
+
+Metric = Callable[[Task], tuple[Scores, Card]]

@@ -1,0 +1,59 @@
+"""The pictures a run draws of itself: samples, reconstructions, paths."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from genlat import grids
+from genlat.logbook import Logbook
+from genlat.run import Run
+from genlat.state import State
+from genlat.trained import Trained
+
+SIDE = 8  # images along an edge of a grid
+CURVES = ("loss", "reconstruction", "flow_nll", "kl")
+
+
+class Pictures:
+  """Draws grids during training, of the same codes and images each time."""
+
+  def __init__(self, run: Run, logbook: Logbook) -> None:
+    """Picks the images: of the validation split where there is one."""
+    self._run, self._logbook = run, logbook
+    source = run.validation or run.train
+    rows = np.arange(min(4 * SIDE, len(source)))
+    self._images = source.read(rows)["image"]
+
+  def __call__(self, state: State, step: int) -> None:
+    """Draws the grids of a state."""
+    run = self._run
+    model = Trained(
+      run.config, run.method, state, run.train.image_shape, run.mesh
+    )
+    self.draw(model, step)
+
+  def draw(self, model: Trained, step: int) -> None:
+    """Draws samples, reconstructions and interpolations."""
+    if model.generative:
+      samples = model.sample(SIDE * SIDE, seed=self._run.config.seed)
+      self._logbook.images(step, "samples", grids.grid(samples, SIDE))
+    pairs = grids.side_by_side(
+      self._images, model.reconstruct(self._images), SIDE
+    )
+    self._logbook.images(step, "reconstructions", pairs)
+    half = len(self._images) // 2
+    if half:
+      paths = model.interpolate(
+        self._images[:half][:SIDE], self._images[half:][:SIDE], SIDE
+      )
+      flat = paths.reshape(-1, *paths.shape[2:])
+      self._logbook.images(step, "interpolations", grids.grid(flat, SIDE))
+
+
+def curves(directory: pathlib.Path) -> None:
+  """Plots the run's curves from its metrics file, on one process."""
+  if jax.process_index() == 0:
+    grids.curves(
+      directory / "metrics.jsonl", directory / "images" / "curves.png", CURVES
+    )

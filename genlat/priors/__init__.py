@@ -1,0 +1,72 @@
+"""Densities over codes, fitted after training; kept beside the run."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+from safetensors.numpy import load_file, save_file
+
+from genlat.priors.flow import FlowPrior
+from genlat.priors.gaussian import Gaussian
+from genlat.priors.mixture import Mixture
+from genlat.priors.prior import Fitted, Law
+
+PRIORS: dict[str, Any] = {
+  "flow": FlowPrior,
+  "gaussian": Gaussian,
+  "mixture": Mixture,
+}
+
+
+def from_config(config: ConfigDict) -> Law:
+  """The law that `config.prior` and, for a flow, `config.flow` describe.
+
+  Raises:
+    ValueError: for an unknown name.
+  """
+  name = config.prior.name
+  if name not in PRIORS:
+    raise ValueError(
+      f"config.prior.name must be one of {', '.join(sorted(PRIORS))};"
+      f" got {name!r}"
+    )
+  values = {**config.flow.to_dict(), **config.prior.to_dict()}
+  values["dimension"] = config.model.latent
+  fields = [field.name for field in dataclasses.fields(PRIORS[name])]
+  return PRIORS[name](**{field: values[field] for field in fields})
+
+
+def save(root: pathlib.Path, step: int, fitted: Fitted) -> pathlib.Path:
+  """Stores a prior for the checkpoint of this step; returns its file."""
+  folder = root / "priors"
+  folder.mkdir(parents=True, exist_ok=True)
+  flat = traverse_util.flatten_dict(fitted.params, sep="/")
+  arrays = {k: np.ascontiguousarray(v) for k, v in flat.items()}
+  law = {"name": fitted.name, **dataclasses.asdict(fitted.law)}  # pyright: ignore
+  path = folder / f"{step}.safetensors"
+  part = folder / f"{step}.part"
+  save_file(arrays, part, metadata={"law": json.dumps(law)})
+  os.replace(part, path)
+  return path
+
+
+def load(root: pathlib.Path, step: int) -> Fitted | None:
+  """The prior fitted to this step's codes, or None."""
+  from safetensors import safe_open
+
+  path = root / "priors" / f"{step}.safetensors"
+  if not path.exists():
+    return None
+  with safe_open(path, "numpy") as file:
+    law = json.loads(file.metadata()["law"])
+  name = law.pop("name")
+  flat = jax.tree.map(jnp.asarray, load_file(path))
+  params = traverse_util.unflatten_dict(flat, sep="/")
+  return Fitted(name, PRIORS[name](**law), params)

@@ -1,0 +1,59 @@
+"""A mixture of full-covariance Gaussians, fitted by EM after training.
+
+The ex-post density of Ghosh et al. 2020 (arXiv:1903.12436): 10 components,
+tolerance 1e-3. The fit is scikit-learn's.
+"""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genlat import distributions
+from genlat.priors.prior import PyTree, check_codes
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+  """sum_k w_k N(mean_k, C_k).
+
+  Attributes:
+    components: number of Gaussians.
+  """
+
+  components: int
+
+  def fit(self, codes: np.ndarray, seed: int) -> PyTree:
+    """`log_weights` `[K]`, `means` `[K, d]`, `choleskys` `[K, d, d]`."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    codes = check_codes(codes, self.components)
+    mixture = GaussianMixture(
+      self.components, tol=1e-3, max_iter=2000, random_state=seed
+    )
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore", ConvergenceWarning)
+      mixture.fit(codes)
+    fitted = {
+      "log_weights": np.log(mixture.weights_),
+      "means": mixture.means_,
+      "choleskys": np.linalg.cholesky(mixture.covariances_),
+    }
+    return {k: jnp.asarray(v, jnp.float32) for k, v in fitted.items()}
+
+  def sample(self, params: PyTree, rng: jax.Array, n: int) -> jax.Array:
+    """Draws `[n, d]`: a component, then its Gaussian."""
+    which, noise = jax.random.split(rng)
+    k = jax.random.categorical(which, params["log_weights"], shape=(n,))
+    unit = jax.random.normal(noise, (n, params["means"].shape[1]))
+    scaled = jnp.einsum("nij,nj->ni", params["choleskys"][k], unit)
+    return params["means"][k] + scaled
+
+  def log_prob(self, params: PyTree, codes: jax.Array) -> jax.Array:
+    """Log-density, `[B]` nats."""
+    return distributions.mixture_log_prob(
+      codes, params["log_weights"], params["means"], params["choleskys"]
+    )

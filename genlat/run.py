@@ -1,0 +1,238 @@
+"""What a run is made of, and its compiled train step."""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from genlat import data as datasets
+from genlat import methods, scans, sharding, trained, workdir
+from genlat.data import feeder as feeders
+from genlat.data.images import Preparation
+from genlat.data.source import Source
+from genlat.methods.method import Method
+from genlat.state import Metrics, State
+
+AT_LEAST_ONE = ("checkpoint.every", "log.every", "steps_per_call")
+
+
+def say(line: str) -> None:
+  """One line to the user, from one process."""
+  if jax.process_index() == 0:
+    print(f"genlat: {line}", file=sys.stderr, flush=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a run is made of.
+
+  Attributes:
+    config: resolved: `steps` and `epoch_steps` are set.
+    workdir: where it lives.
+    method: what is trained.
+    mesh: all devices of all processes.
+    train: the train split.
+    validation: the validation split, or None.
+    feeder: of the train split.
+    preparation: of batches, on the devices.
+  """
+
+  config: ConfigDict
+  workdir: pathlib.Path
+  method: Method
+  mesh: Mesh
+  train: Source
+  validation: Source | None
+  feeder: feeders.Feeder
+  preparation: Preparation
+
+  @property
+  def convolutional(self) -> bool:
+    """Whether a turn of a step runs a convolution."""
+    return any(p.convolutional for p in self.method.players.values())
+
+  @functools.cached_property
+  def abstract(self) -> State:
+    """Shapes and shardings of the state."""
+    shape = self.train.image_shape
+    return trained.abstract_state(self.method, shape, self.mesh)
+
+  @property
+  def layout(self) -> Any:
+    """Shardings of the state."""
+    return jax.tree.map(lambda x: x.sharding, self.abstract)
+
+
+def resolve(config: ConfigDict, source: Source) -> ConfigDict:
+  """A copy of the configuration with all that follows from the data set.
+
+  Raises:
+    ValueError: for a batch larger than the data, or nothing to train.
+  """
+  config = config.copy_and_resolve_references().unlock()
+  if config.batch_size < 1 or config.batch_size > len(source):
+    raise ValueError(
+      f"config.batch_size must be 1 to {len(source)}, the size of the train"
+      f" split; got {config.batch_size}"
+    )
+  config.epoch_steps = len(source) // config.batch_size
+  if not config.steps:
+    config.steps = round(config.epochs * config.epoch_steps)
+  if config.steps < 1:
+    raise ValueError(
+      "nothing to train: config.steps or config.epochs must be above 0;"
+      f" got {config.steps} and {config.epochs}"
+    )
+  for key in AT_LEAST_ONE:
+    value = functools.reduce(lambda node, k: node[k], key.split("."), config)
+    if value < 1:
+      raise ValueError(f"config.{key} must be at least 1 step; got {value}")
+  if not 0.0 <= config.ema < 1.0:
+    raise ValueError(f"config.ema must be in [0, 1); got {config.ema}")
+  if config.checkpoint.best and not config.data.validation:
+    raise ValueError(
+      "config.checkpoint.best needs a validation split: set"
+      " config.data.validation to a share of the train split, such as 0.1"
+    )
+  return config.lock()
+
+
+def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
+  """Opens the data and builds everything that a run needs."""
+  source = datasets.load(config.data, "train")
+  validation = None
+  if config.data.validation:
+    validation = datasets.load(config.data, "validation")
+  config = resolve(config, source)
+  mesh = trained.make_mesh(config)
+  method = methods.build(config, source.image_shape)
+  run = Run(
+    config=config,
+    workdir=directory,
+    method=method,
+    mesh=mesh,
+    train=source,
+    validation=validation,
+    feeder=feeders.make_feeder(
+      source,
+      mesh,
+      kind=config.data.feeder,
+      batch_size=config.batch_size,
+      seed=config.seed,
+      steps_per_call=config.steps_per_call,
+      resident_limit_gib=config.data.resident_limit,
+      threads=config.data.threads,
+      prefetch=config.data.prefetch,
+    ),
+    preparation=Preparation.from_config(config.data),
+  )
+  if config.steps_per_call > 1 and not scans.rolled(run.convolutional):
+    say(
+      f"steps_per_call {config.steps_per_call} -> 1: a rolled convolution is"
+      " 15 times slower on this platform"
+    )
+    with config.unlocked():
+      config.steps_per_call = 1
+  return run
+
+
+def initial_state(run: Run) -> State:
+  """The state at step 0, made in place on the mesh."""
+  shape = (1, *run.train.image_shape)
+  init = sharding.compile(
+    lambda key: run.method.init(key, {"image": jnp.zeros(shape)}),
+    run.mesh,
+    out_shardings=run.layout,
+  )
+  return init(jax.random.fold_in(jax.random.key(run.config.seed), 2**31))
+
+
+def describe(run: Run) -> workdir.Description:
+  """What `run.json` says of the run."""
+  return workdir.Description(
+    config=run.config,
+    image_shape=run.train.image_shape,
+    data={
+      "name": run.train.name,
+      "count": len(run.train),
+      "fingerprint": run.train.fingerprint,
+    },
+    versions=workdir.versions(),
+  )
+
+
+def adopt(run: Run) -> None:
+  """Writes the run's description, or checks it against the one there.
+
+  Raises:
+    RunError: where the work directory holds a run of another configuration
+      or of other data.
+  """
+  if not (run.workdir / "run.json").exists():
+    if jax.process_index() == 0:
+      workdir.write(run.workdir, describe(run))
+    return
+  old = workdir.read(run.workdir)
+  workdir.check_same(run.workdir, old.config, run.config)
+  if old.data["fingerprint"] != run.train.fingerprint:
+    raise workdir.RunError(
+      f"{run.workdir} was trained on other data: {old.data['name']} of"
+      f" {old.data['count']} examples with fingerprint"
+      f" {old.data['fingerprint'][:12]}, not {run.train.fingerprint[:12]};"
+      " give the same files, or another --workdir"
+    )
+  if jax.process_index() == 0:
+    workdir.write(run.workdir, describe(run))
+
+
+def compile_step(
+  run: Run, calls: int, *, donate: bool = True
+) -> Callable[[State, Any], tuple[State, Metrics, jax.Array]]:
+  """`calls` train steps in one dispatch.
+
+  Args:
+    run: whose steps.
+    calls: how many; the loop over them is rolled.
+    donate: whether the state's buffers are reused for the result.
+
+  Returns:
+    (state, feed) -> (state, metrics of the last step, `[]` bool whether the
+    metrics of all of them are finite).
+  """
+  seed = run.config.seed
+
+  def one(state: State, feed: Any, i: int | jax.Array):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    on_data, on_step = jax.random.split(key)
+    batch = run.feeder.batch(feed, state.step, i)
+    batch = run.preparation(batch, on_data, train=True)
+    state, metrics = run.method.train_step(state, batch, on_step)
+    finite = jnp.stack([jnp.isfinite(v) for v in metrics.values()]).all()
+    return state, (metrics, finite)
+
+  def step(state: State, feed: Any):
+    if calls == 1:
+      state, (metrics, finite) = one(state, feed, 0)
+      return state, metrics, finite
+    state, (metrics, finite) = scans.scan(
+      lambda state, i: one(state, feed, i),
+      state,
+      jnp.arange(calls),
+      convolutional=run.convolutional,
+    )
+    return state, jax.tree.map(lambda x: x[-1], metrics), finite.all()
+
+  whole = sharding.replicated(run.mesh)
+  return sharding.compile(
+    step,
+    run.mesh,
+    out_shardings=(run.layout, whole, whole),
+    donate=(0,) if donate else (),
+  )

@@ -1,0 +1,49 @@
+"""The one place that decides whether a `lax.scan` is rolled or unrolled.
+
+XLA on CPU runs a convolution inside a rolled loop about fifteen times slower
+than outside of it (jax-ml/jax#12868), so bodies that hold a convolution are
+unrolled there. On GPU and TPU every scan is rolled. The choice follows the
+platform of the mesh that the program runs on, told once by `use_platform`,
+never the default backend of the process: a step may be compiled ahead of time
+for another machine.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from jax import lax
+
+Carry = TypeVar("Carry")
+
+_PLATFORM = ""
+
+
+def use_platform(platform: str) -> None:
+  """Tells the platform ('cpu', 'gpu', 'tpu') that scans are compiled for."""
+  global _PLATFORM
+  _PLATFORM = platform
+
+
+def rolled(convolutional: bool) -> bool:
+  """Whether a scan is rolled on the platform told.
+
+  Before `use_platform` was called a convolutional body is unrolled: the same
+  values everywhere, at the price of a longer compilation.
+
+  Args:
+    convolutional: whether the body of the loop holds a convolution.
+  """
+  return not convolutional or _PLATFORM not in ("", "cpu")
+
+
+def scan(
+  body: Callable[[Carry, Any], tuple[Carry, Any]],
+  carry: Carry,
+  xs: Any,
+  length: int | None = None,
+  *,
+  convolutional: bool,
+) -> tuple[Carry, Any]:
+  """`lax.scan`, rolled or unrolled as the platform asks."""
+  unroll = 1 if rolled(convolutional) else True
+  return lax.scan(body, carry, xs, length=length, unroll=unroll)

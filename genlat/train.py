@@ -1,0 +1,278 @@
+"""The training loop: the same for every method.
+
+A step is a pure function of (state, data): its batch, its key and so its
+result follow from `state.step` alone. A run that was killed goes on from its
+newest checkpoint and ends with the same bits.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from genlat import evaluate, pictures, priors, sharding, trained, workdir
+from genlat import run as runs
+from genlat.checkpoint import Checkpoints, RunLock
+from genlat.logbook import LateMetrics, Logbook
+from genlat.run import Run, say
+from genlat.state import State
+from genlat.watchdog import Watchdog
+
+
+class NonFinite(RuntimeError):
+  """The loss is no longer a number."""
+
+
+def train(config: ConfigDict, directory: pathlib.Path) -> None:
+  """Trains a run to its last step, or goes on where it stopped.
+
+  Args:
+    config: as a file in configs/ gives it.
+    directory: the work directory; made where it is missing.
+
+  Raises:
+    ValueError: for values that make no run.
+    RunError: where the directory holds another run.
+    NonFinite: where the loss is no longer a number.
+  """
+  directory.mkdir(parents=True, exist_ok=True)
+  first = jax.process_index() == 0
+  with RunLock(directory) if first else contextlib.nullcontext():
+    run = runs.prepare(config, directory)
+    runs.adopt(run)
+    with contextlib.closing(open_checkpoints(run)) as checkpoints:
+      state = resume(run, checkpoints)
+      logbook = Logbook(
+        directory,
+        tensorboard=run.config.log.tensorboard,
+        wandb=run.config.log.wandb,
+        resume_step=int(state.step),
+      )
+      with contextlib.closing(logbook), contextlib.closing(run.feeder):
+        state = loop(run, state, checkpoints, logbook)
+        if int(state.step) == run.config.steps:
+          finish(run, state, logbook)
+
+
+def open_checkpoints(run: Run) -> Checkpoints:
+  """The run's checkpoints, for writing."""
+  return Checkpoints(
+    run.workdir / "checkpoints",
+    keep=run.config.checkpoint.keep,
+    best_metric=run.config.checkpoint.best,
+  )
+
+
+def resume(run: Run, checkpoints: Checkpoints) -> State:
+  """The newest sound state, or the one at step 0."""
+  if checkpoints.latest() is None:
+    return runs.initial_state(run)
+  state, _, step = checkpoints.restore(run.abstract)
+  say(f"goes on from step {step} of {run.config.steps}")
+  return state
+
+
+def loop(
+  run: Run, state: State, checkpoints: Checkpoints, logbook: Logbook
+) -> State:
+  """Runs steps until the last one, or until SIGTERM; saves at the end."""
+  config, late = run.config, LateMetrics()
+  step, many = int(state.step), config.steps_per_call
+  single = runs.compile_step(run, 1)
+  several = runs.compile_step(run, many) if many > 1 else single
+  shown = pictures.Pictures(run, logbook)
+  record = Recorder(run, logbook)
+  dog = Watchdog(config.log.watchdog if jax.process_count() > 1 else 0.0)
+  with stopper() as stopped:
+    while step < config.steps and not stopped(step):
+      calls = many if step + many <= config.steps else 1
+      feed = run.feeder.feed(step, calls)
+      dispatch = several if calls > 1 else single
+      state, metrics, finite = dispatch(state, feed)
+      due = lambda every, a=step, b=step + calls: b // every > a // every
+      step += calls
+      last = step == config.steps
+      logged = metrics if due(config.log.every) or last else {}
+      record(late.push(step, {"finite": finite, **logged}))
+      dog.beat()
+      if last or due(config.checkpoint.every):
+        record(late.flush())
+        save(run, checkpoints, state, step, logbook)
+      elif run.validation and due(config.log.validate):
+        record(late.flush())
+        validate(run, state, step, logbook)
+      if config.log.pictures and due(config.log.pictures) and not last:
+        dog.rest()
+        shown(state, step)
+    record(late.flush())
+    dog.rest()
+    if step < config.steps:
+      if checkpoints.latest() != step:
+        save(run, checkpoints, state, step, logbook)
+      checkpoints.wait()
+      say(f"stopped at step {step}; the same command goes on from there")
+  checkpoints.wait()
+  return state
+
+
+class Recorder:
+  """Writes what `LateMetrics` has ready, and stops at a non-finite loss."""
+
+  def __init__(self, run: Run, logbook: Logbook) -> None:
+    """Starts the clock of the rate."""
+    self._run, self._logbook = run, logbook
+    self._clock, self._from = time.monotonic(), -1
+
+  def __call__(self, ready: list[tuple[int, dict[str, float]]]) -> None:
+    """Writes entries `(step, metrics)`; only logged steps carry a loss."""
+    config = self._run.config
+    for step, metrics in ready:
+      if not metrics.pop("finite"):
+        raise NonFinite(explain(self._run, step))
+      if self._from < 0:  # the first call holds the compilation
+        self._clock, self._from = time.monotonic(), step
+      if not metrics:
+        continue
+      self._logbook.write(step, metrics, "train")
+      now = time.monotonic()
+      done = (step - self._from) * config.batch_size
+      rate = done / (now - self._clock) if step > self._from else 0.0
+      self._logbook.progress(step, config.steps, rate, metrics["loss"])
+      self._clock, self._from = now, step
+
+
+def save(
+  run: Run,
+  checkpoints: Checkpoints,
+  state: State,
+  step: int,
+  logbook: Logbook,
+) -> None:
+  """Starts to write a checkpoint, validated first where there is a split."""
+  metrics = None
+  if run.validation:
+    metrics = validate(run, state, step, logbook)
+  meta = runs.describe(run).as_json()
+  checkpoints.save(step, state, meta, metrics)
+
+
+def validate(
+  run: Run, state: State, step: int, logbook: Logbook
+) -> dict[str, float]:
+  """Mean metrics over the validation split; written to the logbook."""
+  assert run.validation is not None
+  metrics = evaluate.means(
+    run.method,
+    state,
+    run.validation,
+    run.mesh,
+    run.preparation,
+    batch_size=run.config.evaluation.batch_size,
+    seed=run.config.evaluation.seed,
+  )
+  logbook.write(step, metrics, "validation")
+  return metrics
+
+
+def finish(run: Run, state: State, logbook: Logbook) -> None:
+  """Fits the prior that the configuration names, and draws last pictures."""
+  model = trained.Trained(
+    run.config, run.method, state, run.train.image_shape, run.mesh
+  )
+  if run.config.prior.name != "none":
+    model = fit_prior(model, run.workdir, run.train)
+  pictures.Pictures(run, logbook).draw(model, int(state.step))
+  pictures.curves(run.workdir)
+  say(f"done at step {int(state.step)}; pictures in {run.workdir / 'images'}")
+
+
+def fit_prior(
+  model: trained.Trained, directory: pathlib.Path, source: Any
+) -> trained.Trained:
+  """Fits `config.prior` to the codes of a split, stores and returns it."""
+  law = priors.from_config(model.config)
+  name = model.config.prior.name
+  say(f"fits the {name} prior to the codes of {len(source)} images")
+  rows = np.array_split(np.arange(len(source)), max(1, len(source) // 4096))
+  codes = [model.encode(source.read(part)["image"]) for part in rows]
+  params = law.fit(np.concatenate(codes), model.config.seed)
+  fitted = priors.Fitted(name, law, params)
+  if jax.process_index() == 0:
+    priors.save(directory, model.step, fitted)
+  return dataclasses.replace(model, prior=fitted)
+
+
+@contextlib.contextmanager
+def stopper() -> Iterator[Callable[[int], bool]]:
+  """Whether to stop before a step: SIGTERM came, to any process.
+
+  Several processes agree on the step through JAX's preemption notifier,
+  which owns the signal there; every process must ask at every step.
+  """
+  if jax.process_count() > 1:
+    yield multihost_utils.reached_preemption_sync_point
+    return
+  asked = []
+  before = signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+  try:
+    yield lambda step: bool(asked)
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def explain(run: Run, step: int) -> str:
+  """Stores what a replay of a non-finite step needs; says how to run it."""
+  folder = run.workdir / "failure"
+  folder.mkdir(exist_ok=True)
+  feed = run.feeder.feed(step - 1, 1)
+  read = sharding.compile(
+    lambda feed: run.feeder.batch(feed, step - 1, 0),
+    run.mesh,
+    out_shardings=sharding.replicated(run.mesh),
+  )
+  batch = {k: trained.to_host(v) for k, v in read(feed).items()}
+  key = jax.random.fold_in(jax.random.key(run.config.seed), step - 1)
+  if jax.process_index() == 0:
+    np.savez(folder / "batch.npz", **batch)
+    facts = {"step": step, "key": np.asarray(jax.random.key_data(key)).tolist()}
+    workdir.write_json(folder / "failure.json", facts)
+  return (
+    f"the loss is not finite at step {step}; the last good checkpoint is kept,"
+    f" the batch and key are in {folder}; replay with"
+    f" python main.py --mode=replay --workdir={run.workdir}"
+  )
+
+
+def replay(config: ConfigDict, directory: pathlib.Path) -> None:
+  """Repeats the step that failed, from the last good checkpoint on.
+
+  Raises:
+    FloatingPointError: names the operation that made the first nan.
+    RunError: where no step has failed.
+  """
+  facts = directory / "failure" / "failure.json"
+  if not facts.exists():
+    raise workdir.RunError(
+      f"no step of the run in {directory} has failed: {facts} is missing"
+    )
+  bad = json.loads(facts.read_text())["step"]
+  run = runs.prepare(config, directory)
+  with contextlib.closing(open_checkpoints(run)) as checkpoints:
+    state = resume(run, checkpoints)
+  single = runs.compile_step(run, 1, donate=False)
+  for step in range(int(state.step), bad):
+    feed = run.feeder.feed(step, 1)
+    with jax.debug_nans(step + 1 == bad), jax.debug_infs(step + 1 == bad):
+      state, metrics, finite = single(state, feed)
+    if not finite or step + 1 == bad:
+      values = {k: float(v) for k, v in metrics.items()}
+      say(f"step {step + 1}: {values}")

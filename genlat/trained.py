@@ -1,0 +1,323 @@
+"""A trained model as a user holds it: uint8 images in, uint8 images out.
+
+model = genlat.load("runs/glf")
+grid = model.sample(64, seed=0)
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from genlat import methods, priors, scans, sharding, workdir
+from genlat.checkpoint import Checkpoints
+from genlat.methods.method import Method
+from genlat.state import State
+
+CHUNK = 64  # images a compiled call makes, rounded up to the devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A method with its weights.
+
+  Attributes:
+    config: the run's configuration.
+    method: what it is.
+    state: its weights.
+    image_shape: H, W, C.
+    mesh: the devices it runs on.
+    prior: fitted to its codes after training, or None; it then replaces
+      the method's own prior.
+  """
+
+  config: ConfigDict
+  method: Method
+  state: State
+  image_shape: tuple[int, int, int]
+  mesh: Mesh
+  prior: priors.Fitted | None = None
+
+  @property
+  def step(self) -> int:
+    """Train steps done."""
+    return int(self.state.step)
+
+  @property
+  def generative(self) -> bool:
+    """Whether there is a prior to sample from."""
+    return self.method.generative or self.prior is not None
+
+  def sample(self, n: int, seed: int = 0) -> np.ndarray:
+    """New images.
+
+    Args:
+      n: how many; the first of them do not depend on it.
+      seed: of the draw.
+
+    Returns:
+      uint8 `[n, H, W, C]`.
+    """
+    if n < 1:
+      raise ValueError(f"the number of samples must be at least 1; got {n}")
+    return np.concatenate(list(self.samples(n, seed)))[:n]
+
+  def samples(self, n: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """As `sample`, in parts of at most one compiled call."""
+    key = jax.random.key(seed)
+    for i in range(-(-n // self._chunk)):
+      images = self._call("sample")(
+        self.state, self._prior_params, jax.random.fold_in(key, i)
+      )
+      yield to_host(images)[: n - i * self._chunk]
+
+  def encode(self, images: np.ndarray, seed: int | None = None) -> np.ndarray:
+    """Codes of images.
+
+    Args:
+      images: uint8 `[N, H, W, C]`.
+      seed: None for the posterior's mean, else the seed of a draw.
+
+    Returns:
+      `[N, ...]` float32.
+    """
+    images = self._checked(images)
+    key = None if seed is None else jax.random.key(seed)
+    encode = self._call("encode" if seed is None else "draw")
+    keys = (
+      (lambda i: ())
+      if key is None
+      else (lambda i: (jax.random.fold_in(key, i),))
+    )
+    return self._by_chunks(
+      lambda rows, i: encode(self.state, rows, *keys(i)), images
+    )
+
+  def posterior(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and log-variances `[N, d]` of codes of uint8 images."""
+    images, posterior = self._checked(images), self._call("posterior")
+    both = self._by_chunks(lambda rows, i: posterior(self.state, rows), images)
+    return both[:, 0], both[:, 1]
+
+  def decode(self, codes: np.ndarray) -> np.ndarray:
+    """uint8 images `[N, H, W, C]` of codes `[N, ...]`."""
+    decode = self._call("decode")
+    return self._by_chunks(
+      lambda rows, i: decode(self.state, rows),
+      np.asarray(codes, np.float32),
+    )
+
+  def reconstruct(self, images: np.ndarray) -> np.ndarray:
+    """Decodes the codes of uint8 images `[N, H, W, C]`."""
+    return self.decode(self.encode(images))
+
+  def interpolate(
+    self, start: np.ndarray, end: np.ndarray, steps: int = 8
+  ) -> np.ndarray:
+    """Images along the straight line between two images' codes.
+
+    Args:
+      start: uint8 `[N, H, W, C]`.
+      end: uint8 `[N, H, W, C]`.
+      steps: images a row, both ends included.
+
+    Returns:
+      uint8 `[N, steps, H, W, C]`.
+    """
+    if steps < 2:
+      raise ValueError(f"an interpolation has at least 2 steps; got {steps}")
+    a, b = self.encode(start), self.encode(end)
+    share = np.linspace(0.0, 1.0, steps, dtype=np.float32)
+    share = share.reshape(1, steps, *[1] * (a.ndim - 1))
+    codes = a[:, None] * (1 - share) + b[:, None] * share
+    flat = self.decode(codes.reshape(-1, *a.shape[1:]))
+    return flat.reshape(len(a), steps, *self.image_shape)
+
+  @property
+  def _chunk(self) -> int:
+    return -(-CHUNK // self.mesh.size) * self.mesh.size
+
+  @property
+  def _prior_params(self) -> Any:
+    return None if self.prior is None else self.prior.params
+
+  def _checked(self, images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+      raise ValueError(
+        f"images must be uint8 [N, {', '.join(map(str, self.image_shape))}];"
+        f" got {images.dtype} {list(images.shape)}"
+      )
+    return images
+
+  def _by_chunks(
+    self, fn: Callable[[np.ndarray, int], Any], rows: np.ndarray
+  ) -> np.ndarray:
+    """Runs `fn` on parts of one size, the last padded, and joins them."""
+    size, out = self._chunk, []
+    for i, start in enumerate(range(0, len(rows), size)):
+      part = rows[start : start + size]
+      fill = [(0, size - len(part))] + [(0, 0)] * (rows.ndim - 1)
+      out.append(to_host(fn(np.pad(part, fill), i))[: len(part)])
+    return np.concatenate(out) if out else rows
+
+  def _call(self, name: str) -> Callable[..., Any]:
+    """The compiled function of this name, made once for a method."""
+    law = None if self.prior is None else self.prior.law
+    return _compiled(name, self.method_key, law, self.mesh, self._chunk)
+
+  @property
+  def method_key(self) -> "_ById":
+    """The method as a key of the compilation cache, by identity."""
+    return _ById(self.method, self.config.data.binarise != "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class _ById:
+  """A method compared by identity: its fields need not be hashable."""
+
+  method: Any
+  binary: bool
+
+  def __hash__(self) -> int:
+    return hash((id(self.method), self.binary))
+
+  def __eq__(self, other: object) -> bool:
+    return (
+      isinstance(other, _ById)
+      and other.method is self.method
+      and other.binary == self.binary
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(
+  name: str, key: _ById, law: Any, mesh: Mesh, chunk: int
+) -> Callable[..., Any]:
+  method = key.method
+
+  def inputs(images: jax.Array) -> jax.Array:
+    # A model of binary pixels is given the likelier value of each.
+    scaled = images.astype(jnp.float32) / 255.0
+    return jnp.round(scaled) if key.binary else scaled
+
+  def sample(state: State, prior: Any, rng: jax.Array) -> jax.Array:
+    if law is None:
+      return to_uint8(method.sample(state, rng, chunk))
+    codes = sharding.split_rows(law.sample(prior, rng, chunk))
+    return to_uint8(method.decode(state, codes))
+
+  def decode(state: State, codes: jax.Array) -> jax.Array:
+    return to_uint8(method.decode(state, sharding.split_rows(codes)))
+
+  def encode(state: State, images: jax.Array) -> Any:
+    return method.encode(state, inputs(sharding.split_rows(images)))
+
+  def draw(state: State, images: jax.Array, rng: jax.Array) -> Any:
+    return method.encode(state, inputs(sharding.split_rows(images)), rng)
+
+  def posterior(state: State, images: jax.Array) -> jax.Array:
+    rows = inputs(sharding.split_rows(images))
+    return jnp.stack(method.posterior(state, rows), 1)
+
+  functions = {
+    "posterior": posterior,
+    "sample": sample,
+    "decode": decode,
+    "encode": encode,
+    "draw": draw,
+  }
+  return sharding.compile(
+    functions[name], mesh, out_shardings=sharding.replicated(mesh)
+  )
+
+
+def to_uint8(images: jax.Array) -> jax.Array:
+  """floor(255 clip(x, 0, 1) + 1/2), the one quantisation of all scores."""
+  return jnp.floor(255.0 * jnp.clip(images, 0.0, 1.0) + 0.5).astype(jnp.uint8)
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+  """A replicated array as numpy, on any process."""
+  return np.asarray(array.addressable_data(0))
+
+
+def make_mesh(config: ConfigDict) -> Mesh:
+  """The mesh of `config.mesh` over all devices; scans are told of it."""
+  mesh = sharding.make_mesh(config.mesh.fsdp)
+  scans.use_platform(mesh.devices.flat[0].platform)
+  return mesh
+
+
+def abstract_state(
+  method: Method, image_shape: tuple[int, int, int], mesh: Mesh
+) -> State:
+  """Shapes, dtypes and shardings of the method's state; nothing is run."""
+  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  shapes = jax.eval_shape(method.init, jax.random.key(0), {"image": images})
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    sharding.state_sharding(shapes, mesh),
+  )
+
+
+def load(
+  directory: str | os.PathLike[str],
+  checkpoint: str | int = "last",
+  *,
+  config: ConfigDict | None = None,
+) -> Trained:
+  """Loads a run.
+
+  Args:
+    directory: its work directory.
+    checkpoint: 'last', 'best' or a step.
+    config: the run's configuration with changeable keys overridden.
+
+  Returns:
+    The model, with averaged weights where the run kept them, and with the
+    prior that was fitted to this checkpoint's codes, if any.
+
+  Raises:
+    RunError: where there is no run, or `config` is another run's.
+    CheckpointError: where no such checkpoint can be restored.
+  """
+  root = pathlib.Path(directory)
+  description = workdir.read(root)
+  if config is None:
+    config = description.config
+  else:
+    workdir.check_same(root, description.config, config)
+  mesh = make_mesh(config)
+  method = methods.build(config, description.image_shape)
+  abstract = abstract_state(method, description.image_shape, mesh)
+  checkpoints = Checkpoints(
+    root / "checkpoints",
+    keep=config.checkpoint.keep,
+    best_metric=config.checkpoint.best,
+    read_only=True,
+  )
+  state, _, _ = checkpoints.restore(abstract, _step(checkpoint))
+  checkpoints.close()
+  model = Trained(config, method, state, description.image_shape, mesh)
+  return dataclasses.replace(model, prior=priors.load(root, model.step))
+
+
+def _step(checkpoint: str | int) -> str | int:
+  """'last', 'best', or the step as a number."""
+  if checkpoint in ("last", "best") or isinstance(checkpoint, int):
+    return checkpoint
+  if checkpoint.isdecimal():
+    return int(checkpoint)
+  raise workdir.RunError(
+    f"--checkpoint must be last, best or a step; got {checkpoint!r}"
+  )

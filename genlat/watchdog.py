@@ -1,0 +1,49 @@
+"""Ends a process whose peers died: a collective never returns by itself."""
+
+import os
+import sys
+import threading
+import time
+
+EXIT = 75  # the status of a run that its caller may start again
+
+
+class Watchdog:
+  """Ends the process when no step has finished for too long.
+
+  No Python exception reaches a process that waits in a collective for a
+  peer that is gone, so this runs in a thread of its own. It watches from the
+  first `beat` on: the first step holds the compilation.
+  """
+
+  def __init__(self, limit: float) -> None:
+    """Starts the thread.
+
+    Args:
+      limit: seconds without a beat until the process ends; 0 = never.
+    """
+    self._limit, self._last = limit, 0.0
+    if limit > 0:
+      threading.Thread(target=self._watch, daemon=True).start()
+
+  def beat(self) -> None:
+    """A step has finished."""
+    self._last = time.monotonic()
+
+  def rest(self) -> None:
+    """Stops watching until the next beat."""
+    self._last = 0.0
+
+  def _watch(self) -> None:
+    while True:
+      time.sleep(min(0.5, self._limit / 4))
+      last = self._last
+      if last and time.monotonic() - last > self._limit:
+        print(
+          f"genlat: no step finished for {self._limit:g} s; another process"
+          " is gone or stuck; start all processes again with the same command"
+          " and they go on from the last checkpoint",
+          file=sys.stderr,
+          flush=True,
+        )
+        os._exit(EXIT)

@@ -1,0 +1,163 @@
+"""What a work directory holds besides checkpoints: the run's description.
+
+`run.json` has the resolved configuration, the data set's identity and the
+versions of the libraries. Nothing else is needed to load the run.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+from importlib import metadata
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# A run may go on under other values of these; all else must stay.
+CHANGEABLE = (
+  "checkpoint",
+  "data.feeder",
+  "data.path",
+  "data.prefetch",
+  "data.resident_limit",
+  "data.threads",
+  "epochs",
+  "evaluation",
+  "log",
+  "mesh",
+  "prior",
+  "steps",
+  "steps_per_call",  # more than 1 only as a rolled loop: the same bits
+  "weights",
+)
+LIBRARIES = ("flax", "genlat", "jax", "jaxlib", "numpy", "optax")
+
+
+class RunError(ValueError):
+  """A work directory that cannot serve the command given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """The identity of a run.
+
+  Attributes:
+    config: the resolved configuration.
+    image_shape: H, W, C.
+    data: `name`, `count` and `fingerprint` of the train split.
+    versions: of the libraries that wrote it.
+  """
+
+  config: ConfigDict
+  image_shape: tuple[int, int, int]
+  data: dict[str, Any]
+  versions: dict[str, str]
+
+  def as_json(self) -> dict[str, Any]:
+    """A dictionary that JSON can hold."""
+    return {
+      "config": json.loads(self.config.to_json()),
+      "image_shape": list(self.image_shape),
+      "data": self.data,
+      "versions": self.versions,
+    }
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python and of the libraries that decide a run's numbers."""
+  found = {"python": platform.python_version()}
+  for name in LIBRARIES:
+    try:
+      found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+      found[name] = "not installed"
+  return found
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes JSON so that readers see the old file or the new one."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(path.name + ".part")
+  part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+  os.replace(part, path)
+
+
+def write(workdir: pathlib.Path, description: Description) -> None:
+  """Writes `run.json`."""
+  write_json(workdir / "run.json", description.as_json())
+
+
+def read(workdir: str | os.PathLike[str]) -> Description:
+  """Reads `run.json`.
+
+  Raises:
+    RunError: where there is no run, or its description is damaged.
+  """
+  path = pathlib.Path(workdir) / "run.json"
+  if not path.exists():
+    raise RunError(
+      f"no run in {os.fspath(workdir)}: {path.name} is missing; train one"
+      " there first, or give another --workdir"
+    )
+  try:
+    raw = json.loads(path.read_text())
+    return Description(
+      config=config_from_json(raw["config"]),
+      image_shape=tuple(raw["image_shape"]),
+      data=raw["data"],
+      versions=raw["versions"],
+    )
+  except (json.JSONDecodeError, KeyError, TypeError) as error:
+    raise RunError(f"{path} is damaged: {error!r}") from error
+
+
+def config_from_json(value: dict[str, Any]) -> ConfigDict:
+  """A locked ConfigDict; JSON's lists are tuples again."""
+
+  def tuples(node: Any) -> Any:
+    if isinstance(node, dict):
+      return {k: tuples(v) for k, v in node.items()}
+    return tuple(tuples(v) for v in node) if isinstance(node, list) else node
+
+  return ConfigDict(tuples(value)).lock()
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Keys that differ and may not, each as 'key: old -> new'."""
+  before, after = _flat(old), _flat(new)
+  found = []
+  for key in sorted(set(before) | set(after)):
+    free = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
+    if not free and before.get(key) != after.get(key):
+      found.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+  return found
+
+
+def check_same(
+  directory: pathlib.Path, old: ConfigDict, new: ConfigDict
+) -> None:
+  """Raises RunError where `new` is not the configuration of the run.
+
+  Args:
+    directory: named in the message.
+    old: the run's configuration.
+    new: the one asked for.
+  """
+  changed = differences(old, new)
+  if changed:
+    raise RunError(
+      f"{directory} holds a run of another configuration"
+      f" ({'; '.join(changed)}); give the same values, or another --workdir"
+    )
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+  tree = json.loads(config.to_json()) if prefix == "" else config
+  flat: dict[str, Any] = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= _flat(value, f"{prefix}{key}.")
+    else:
+      flat[prefix + key] = value
+  return flat

@@ -1,0 +1,77 @@
+"""Trains, evaluates and samples: python main.py --config=… --workdir=….
+
+Only `--mode=train` needs a configuration; the others read the run's own,
+and `--config.KEY=VALUE` overrides either.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+MODES = (
+  "train",
+  "evaluate",
+  "sample",
+  "reconstruct",
+  "interpolate",
+  "fit",
+  "replay",
+)
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config",
+  None,
+  "Configuration file; presets follow a colon.",
+  lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives.")
+_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "last", "last, best or a step.")
+_N = flags.DEFINE_integer("n", 64, "Images to make.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
+_OUT = flags.DEFINE_string("out", "", "Picture (.png) or arrays (.npz).")
+_COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Of the run; 0 = detect.")
+_PROCESS = flags.DEFINE_integer("process", 0, "Index of this process.")
+
+
+def complete(argv: list[str]) -> list[str]:
+  """Adds the run's own configuration where a mode does not need one."""
+  given = flags.FlagValues()
+  flags.DEFINE_string("workdir", "", "", flag_values=given)
+  flags.DEFINE_string("mode", "train", "", flag_values=given)
+  flags.DEFINE_string("config", "", "", flag_values=given)
+  given(argv, known_only=True)
+  if given["mode"].value == "train" or given["config"].value:
+    return argv
+  own = pathlib.Path(__file__).parent / "configs" / "run.py"
+  return [argv[0], f"--config={own}:{given['workdir'].value}", *argv[1:]]
+
+
+def main(argv: list[str]) -> int:
+  """Runs the mode; returns the exit status."""
+  try:
+    rest = flags.FLAGS(complete(argv))[1:]
+    if rest:
+      raise ValueError(f"unknown argument {rest[0]!r}; flags begin with --")
+    for name in ("config", "workdir"):
+      if flags.FLAGS[name].value is None:
+        raise ValueError(f"--{name} is missing; see --helpfull")
+  except (flags.Error, AttributeError, LookupError, OSError, ValueError) as e:
+    print(f"genlat: error: {' '.join(str(e).split())}", file=sys.stderr)
+    return 2
+  from genlat import command
+
+  return command.run(
+    _MODE.value,
+    _CONFIG.value,
+    pathlib.Path(_WORKDIR.value),
+    command.Options(_CHECKPOINT.value, _N.value, _SEED.value, _OUT.value),
+    command.Peers(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value),
+  )
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv))

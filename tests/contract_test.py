@@ -1,0 +1,260 @@
+"""The laws every method keeps: a new one is tested by being listed."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genlat import methods, sharding
+from genlat.checkpoint import Checkpoints
+from genlat.state import State
+from tests import shipped
+
+ALL = sorted(methods.METHODS)
+SGD = {"optimizer__name": "sgd", "optimizer__lr": 1e-3}
+
+
+@dataclasses.dataclass
+class Case:
+  """A method at smoke size, with one compiled step that the laws share."""
+
+  config: Any
+  method: Any
+  batch: Any
+  step: Any
+
+  def state(self) -> State:
+    """The state at step 0."""
+    return shipped.start(self.method, self.config)
+
+
+@functools.cache
+def case(name: str, *changes: tuple[str, Any]) -> Case:
+  config = shipped.config(f"{name}_mnist", "smoke", **dict(changes))
+  config.players = {}
+  method = shipped.build(config)
+  batch = shipped.batch(config)
+  return Case(config, method, batch, jax.jit(method.train_step))
+
+
+def sgd(name: str, *more: tuple[str, Any]) -> Case:
+  return case(name, *SGD.items(), *more)
+
+
+def differ(a: Any, b: Any) -> bool:
+  return any(
+    not np.array_equal(x, y)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  )
+
+
+def close(a: Any, b: Any, **tolerance: float) -> None:
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_abstract_init_has_the_shapes_of_the_real_one(name):
+  c = case(name)
+  real = c.state()
+  abstract = jax.eval_shape(c.method.init, jax.random.key(0), c.batch)
+  assert jax.tree.structure(real) == jax.tree.structure(abstract)
+  for x, y in zip(
+    jax.tree.leaves(real), jax.tree.leaves(abstract), strict=True
+  ):
+    assert (x.shape, x.dtype) == (y.shape, y.dtype)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_counts_and_gives_finite_scalars_and_compiles_once(name):
+  c = case(name)
+  state = c.state()
+  for i in range(2):
+    state, metrics = c.step(state, c.batch, jax.random.key(i))
+  assert int(state.step) == 2
+  assert "loss" in metrics
+  for value in metrics.values():
+    assert value.shape == () and np.isfinite(value)
+  assert c.step._cache_size() == 1
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_player_moves_its_own_networks_only(name):
+  c = case(name)
+  state = c.state()
+  for who, player in c.method.players.items():
+    still = {
+      other: p if other == who else p._replace(tx=_zero(p.tx))
+      for other, p in c.method.players.items()
+    }
+    method = dataclasses.replace(c.method, players=still)
+    after, _ = jax.jit(method.train_step)(state, c.batch, jax.random.key(0))
+    moved = {
+      net
+      for net in state.params
+      if differ(state.params[net], after.params[net])
+    }
+    assert moved == set(player.nets)
+
+
+def _zero(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """The same memory, no motion."""
+
+  def update(grads, memory, params=None):
+    updates, memory = tx.update(grads, memory, params)
+    return jax.tree.map(jnp.zeros_like, updates), memory
+
+  return optax.GradientTransformation(tx.init, update)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_steps_in_a_scan_are_single_steps(name):
+  c = sgd(name)
+  keys = jax.random.split(jax.random.key(3), 2)
+
+  def body(state, key):
+    return c.method.train_step(state, c.batch, key)
+
+  rolled, losses = jax.jit(lambda s: jax.lax.scan(body, s, keys))(c.state())
+  state, single = c.state(), []
+  for key in keys:
+    state, metrics = c.step(state, c.batch, key)
+    single.append(metrics["loss"])
+  np.testing.assert_allclose(losses["loss"], np.stack(single), rtol=1e-5)
+  close(rolled.params, state.params, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_state_can_be_donated(name):
+  c = case(name)
+  state = c.state()
+  step = sharding.compile(c.method.train_step, donate=(0,))
+  after, _ = step(state, c.batch, jax.random.key(0))
+  assert jax.tree.leaves(state.params)[0].is_deleted()
+  assert not jax.tree.leaves(after.params)[0].is_deleted()
+
+
+@pytest.mark.parametrize("fsdp", [1, 2])
+@pytest.mark.parametrize("name", ALL)
+def test_four_devices_give_the_losses_of_one(name, fsdp):
+  c = sgd(name)
+  losses = {}
+  for devices in (jax.devices()[:1], jax.devices()):
+    mesh = sharding.make_mesh(min(fsdp, len(devices)), devices)
+    state = c.state()
+    layout = sharding.state_sharding(state, mesh)
+    state = jax.device_put(state, layout)
+    whole = sharding.replicated(mesh)
+    step = sharding.compile(
+      c.method.train_step, mesh, out_shardings=(layout, whole)
+    )
+    rows = jax.device_put(c.batch, sharding.batch_sharding(mesh))
+    got = []
+    for i in range(3):
+      key = jax.device_put(jax.random.key(i), whole)
+      state, metrics = step(state, rows, key)
+      got.append(float(metrics["loss"]))
+    losses[len(devices)] = got
+  np.testing.assert_allclose(losses[1], losses[4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bfloat16_computes_and_keeps_float32_weights(name):
+  c = case(name, ("model__dtype", "bfloat16"))
+  full = case(name)
+  state, metrics = c.step(c.state(), c.batch, jax.random.key(0))
+  _, wanted = full.step(full.state(), full.batch, jax.random.key(0))
+  for leaf in jax.tree.leaves(state.params):
+    assert leaf.dtype == jnp.float32
+  assert metrics["loss"].dtype == jnp.float32
+  np.testing.assert_allclose(metrics["loss"], wanted["loss"], rtol=0.05)
+  assert float(metrics["loss"]) != float(wanted["loss"])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_remat_changes_no_value(name):
+  plain, remat = sgd(name), sgd(name, ("model__remat", True))
+  _, a = plain.step(plain.state(), plain.batch, jax.random.key(0))
+  _, b = remat.step(remat.state(), remat.batch, jax.random.key(0))
+  np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_accumulated_parts_move_as_the_whole_batch_does(name):
+  free = ("model__normalisation", "none")
+  whole = sgd(name, free)
+  parts = sgd(name, free, ("optimizer__accumulate", 2))
+  a, x = whole.step(whole.state(), whole.batch, jax.random.key(0))
+  b, y = parts.step(parts.state(), parts.batch, jax.random.key(0))
+  np.testing.assert_allclose(x["loss"], y["loss"], rtol=1e-5)
+  close(a.params, b.params, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
+  c = case(name, ("ema", 0.75))
+  before = c.state()
+  after, _ = c.step(before, c.batch, jax.random.key(0))
+  wanted = jax.tree.map(
+    lambda a, p: 0.75 * a + 0.25 * p, before.params, after.params
+  )
+  close(after.ema, wanted, rtol=1e-5, atol=1e-7)
+  swapped = after.replace(ema={}, params=after.ema)
+  a = c.method.eval_step(after, c.batch, jax.random.key(1))
+  b = c.method.eval_step(swapped, c.batch, jax.random.key(1))
+  close(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
+  c = case(name)
+  state = c.state()
+  values = c.method.eval_step(state, c.batch, jax.random.key(0))
+  other = dict(c.batch) | {
+    "image": c.batch["image"].at[1:].set(1.0 - c.batch["image"][1:])
+  }
+  moved = c.method.eval_step(state, other, jax.random.key(0))
+  for name_, value in values.items():
+    assert value.shape == (len(c.batch["image"]),)
+    np.testing.assert_allclose(value[0], moved[name_][0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_codes_decode_to_images_and_samples_repeat(name):
+  c = case(name)
+  state, shape = c.state(), shipped.image_shape(c.config)
+  codes = c.method.encode(state, c.batch["image"])
+  images = c.method.decode(state, codes)
+  assert images.shape == (8, *shape)
+  assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
+  if not c.method.generative:
+    with pytest.raises(ValueError, match="fit"):
+      c.method.sample(state, jax.random.key(1), 3)
+    return
+  a = c.method.sample(state, jax.random.key(1), 3)
+  b = c.method.sample(state, jax.random.key(1), 3)
+  other = c.method.sample(state, jax.random.key(2), 3)
+  assert a.shape == (3, *shape)
+  np.testing.assert_array_equal(a, b)
+  assert differ(a, other)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_state_goes_on_with_the_same_bits(name, tmp_path):
+  c = case(name)
+  state, _ = c.step(c.state(), c.batch, jax.random.key(0))
+  checkpoints = Checkpoints(tmp_path, keep=1)
+  checkpoints.save(1, state, {})
+  one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  abstract = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), state
+  )
+  restored, _, _ = checkpoints.restore(abstract)
+  checkpoints.close()
+  a, _ = c.step(state, c.batch, jax.random.key(1))
+  b, _ = c.step(restored, c.batch, jax.random.key(1))
+  assert not differ(a, b)

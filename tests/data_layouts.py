@@ -1,0 +1,172 @@
+"""Small files in the layouts that data sets were published in, for tests."""
+
+import gzip
+import io
+import os
+import pathlib
+import pickle
+import struct
+import tarfile
+import zipfile
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import io as matlab
+
+from genlat.data.source import Settings
+
+
+def settings(name: str, path: object = "", **changes: Any) -> Settings:
+  """Settings as `config.data` has them by default."""
+  given: dict[str, Any] = {
+    "name": name,
+    "path": str(path),
+    "image_size": 0,
+    "crop": 0,
+    "count": 0,
+    "validation": 0.0,
+    "on_error": "raise",
+  }
+  return Settings(**{**given, **changes})
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+  """Random uint8."""
+  return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def idx(values: np.ndarray) -> bytes:
+  """An idx file of unsigned bytes."""
+  head = bytes([0, 0, 8, values.ndim]) + struct.pack(
+    f">{values.ndim}I", *values.shape
+  )
+  return head + values.tobytes()
+
+
+def write_idx(
+  folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+) -> pathlib.Path:
+  """The four files of MNIST, packed, train and test alike."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for stem in ("train", "t10k"):
+    for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+      path = folder / f"{stem}-{kind}-ubyte.gz"
+      path.write_bytes(gzip.compress(idx(values)))
+  return folder
+
+
+def pickled_batch(planes: np.ndarray, labels: list[int]) -> bytes:
+  """A batch of CIFAR-10's Python version, as cPickle 2 wrote it."""
+
+  def text(value: str) -> bytes:
+    return b"U" + bytes([len(value)]) + value.encode()
+
+  rows, width = planes.shape
+  size = b"(M" + struct.pack("<H", rows) + b"M" + struct.pack("<H", width)
+  return b"".join(
+    [
+      b"\x80\x02}(",
+      text("batch_label") + text("training batch 1 of 1"),
+      text("labels") + b"](" + bytes(b for v in labels for b in (75, v)) + b"e",
+      text("data"),
+      b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n",
+      b"K\x00\x85" + text("b") + b"\x87R(K\x01" + size + b"t",
+      b"cnumpy\ndtype\n" + text("u1") + b"K\x00K\x01\x87R",
+      b"(K\x03" + text("|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
+      b"\x89T" + struct.pack("<I", planes.size) + planes.tobytes() + b"tb",
+      text("filenames") + b"]u.",
+    ]
+  )
+
+
+def cifar10_batches(rows: int, python: bool) -> dict[str, bytes]:
+  """The six batch files by name, `rows` images each."""
+  files = {}
+  names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+  for seed, name in enumerate(names):
+    planes = pixels(rows, 3072, seed=seed)
+    labels = [(seed + i) % 10 for i in range(rows)]
+    if python:
+      files[name] = pickled_batch(planes, labels)
+    else:
+      column = np.array(labels, np.uint8)[:, None]
+      files[f"{name}.bin"] = np.concatenate([column, planes], 1).tobytes()
+  return files
+
+
+def write_files(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
+  """Files by relative name below a folder."""
+  for name, data in files.items():
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+  return folder
+
+
+def write_zip(path: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
+  """Files by relative name in a .zip."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with zipfile.ZipFile(path, "w") as archive:
+    for name, data in files.items():
+      archive.writestr(name, data)
+  return path
+
+
+def write_tar(path: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
+  """Files by relative name in a .tar.gz."""
+  with tarfile.open(path, "w:gz") as archive:
+    for name, data in files.items():
+      info = tarfile.TarInfo(name)
+      info.size = len(data)
+      archive.addfile(info, io.BytesIO(data))
+  return path
+
+
+def write_svhn(
+  folder: pathlib.Path, images: np.ndarray, labels: np.ndarray
+) -> pathlib.Path:
+  """train_32x32.mat and test_32x32.mat; labels 1 to 10 as published."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for split in ("train", "test"):
+    matlab.savemat(
+      folder / f"{split}_32x32.mat",
+      {"X": images.transpose(1, 2, 3, 0), "y": labels[:, None]},
+      do_compression=True,
+    )
+  return folder
+
+
+def encoded(image: np.ndarray, kind: str = "PNG", mode: str = "") -> bytes:
+  """An image file; grey, RGB or RGBA by the rank and channels."""
+  buffer = io.BytesIO()
+  opened = Image.fromarray(image)
+  (opened.convert(mode) if mode else opened).save(buffer, kind)
+  return buffer.getvalue()
+
+
+def images_by_name(*names: str, side: int = 12) -> dict[str, bytes]:
+  """Random RGB files; those that end in .jpg are JPEG."""
+  return {
+    name: encoded(
+      pixels(side, side, 3, seed=i), "JPEG" if name.endswith("jpg") else "PNG"
+    )
+    for i, name in enumerate(names)
+  }
+
+
+class Bomb:
+  """Runs a command when it is unpickled, as malicious files do."""
+
+  def __init__(self, marker: pathlib.Path) -> None:
+    """`marker` is the file that would be made."""
+    self.marker = marker
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    """The call that a real unpickler would make."""
+    return os.system, (f"touch {self.marker}",)
+
+
+def malicious_batch(marker: pathlib.Path) -> bytes:
+  """A pickle that makes the file `marker` when it is really unpickled."""
+  return pickle.dumps({"data": Bomb(marker), "labels": [0]}, protocol=2)

@@ -1,0 +1,177 @@
+"""Laws of GLF: the stop-gradient, the two players, the sheet's counts."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genlat import state as states
+from genlat.losses.flow import flow_nll
+from tests import shipped
+
+
+@functools.cache
+def glf(**changes):
+  config = shipped.config("glf_mnist", "smoke", **changes)
+  method = shipped.build(config)
+  return method, shipped.start(method, config), shipped.batch(config)
+
+
+def test_parameter_counts_are_those_of_the_sheet():
+  sheet = {
+    "glf_mnist:official": (13_175_829, 92_320),
+    "glf_mnist": (13_175_829, 88_224),
+    "glf_cifar10:official": (17_208_003, 1_335_808),
+    "glf_celeba": (67_613_379, 1_319_424),
+  }
+  for name, (autoencoder, flow) in sheet.items():
+    config = shipped.config(*name.split(":"))
+    method = shipped.build(config)
+    key = jax.random.key(0)
+    params = jax.eval_shape(method.init, key, shipped.batch(config)).params
+    count = {
+      net: sum(leaf.size for leaf in jax.tree.leaves(tree))
+      for net, tree in params.items()
+    }
+    assert count["encoder"] + count["decoder"] == autoencoder
+    assert count["flow"] == flow
+
+
+def gradients(method, state, batch, loss):
+  data = {
+    "image": batch["image"],
+    "noise": jnp.zeros((8, method.nets.latent)),
+  }
+  grad = jax.jit(jax.grad(lambda p: loss(state, p, data)[0]))
+  return {
+    net: float(sum(jnp.abs(g).sum() for g in jax.tree.leaves(tree)))
+    for net, tree in grad(state.params).items()
+  }
+
+
+def test_the_nll_reaches_the_flow_alone_and_exactly():
+  method, state, batch = glf()
+  total = gradients(method, state, batch, method.flow_loss)
+  assert total["encoder"] == 0.0 and total["decoder"] == 0.0
+  assert total["flow"] > 0.0
+
+
+def test_the_reconstruction_reaches_the_autoencoder_alone():
+  method, state, batch = glf()
+  total = gradients(method, state, batch, method.autoencoder_loss)
+  assert total["flow"] == 0.0
+  assert total["encoder"] > 0.0 and total["decoder"] > 0.0
+
+
+def test_without_the_stop_gradient_the_nll_reaches_the_encoder():
+  free, state, batch = glf(glf__stop_gradient=False)
+  stopped, _, _ = glf()
+  data = {
+    "image": batch["image"],
+    "noise": jnp.zeros((8, free.nets.latent)),
+  }
+
+  def encoder_gradient(method):
+    grad = jax.grad(lambda p: method.autoencoder_loss(state, p, data)[0])
+    return jax.tree.leaves(jax.jit(grad)(state.params)["encoder"])
+
+  pairs = zip(encoder_gradient(free), encoder_gradient(stopped), strict=True)
+  assert any(not np.allclose(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+  "change", [{"flow__hidden": 8}, {"flow__blocks": 1}, {"players": {}}]
+)
+def test_the_autoencoder_does_not_feel_the_flow(change):
+  path = {}
+  for name, changes in (("plain", {}), ("changed", change)):
+    method, state, batch = glf(**_hashable(changes))
+    step = jax.jit(method.train_step)
+    for i in range(3):
+      state, _ = step(state, batch, jax.random.key(i))
+    path[name] = {k: state.params[k] for k in ("encoder", "decoder")}
+  jax.tree.map(
+    np.testing.assert_array_equal, path["plain"], path["changed"]
+  )
+
+
+def _hashable(changes):
+  return {k: v for k, v in changes.items() if k != "players"} | (
+    {"optimizer__l2": 0.0, "glf__code_noise": 0.1}
+    if "players" in changes
+    else {}
+  )
+
+
+def test_the_weight_of_the_reconstruction_does_not_move_the_flow():
+  flows = []
+  for beta in (1.0, 7.0):
+    method, state, batch = glf(glf__beta=beta)
+    data = {
+      "image": batch["image"],
+      "noise": jnp.zeros((8, method.nets.latent)),
+    }
+    grad = jax.grad(lambda p, m=method, d=data: m.flow_loss(state, p, d)[0])
+    flows.append(grad(state.params)["flow"])
+  jax.tree.map(np.testing.assert_array_equal, *flows)
+
+
+def test_both_players_move_from_the_same_weights():
+  method, state, batch = glf(optimizer__name="sgd", optimizer__lr=0.01)
+  after, metrics = jax.jit(method.train_step)(
+    state, batch, jax.random.key(0)
+  )
+  codes, _ = method.nets.encode(
+    state.params, state.stats, batch["image"], train=True
+  )
+  (noise, logdet), _ = states.apply(
+    method.flow, state.params["flow"], {}, codes, train=True
+  )
+  np.testing.assert_allclose(
+    metrics["flow_nll"], flow_nll(noise, logdet).mean(), rtol=1e-5
+  )
+  assert int(after.step) == 1
+
+
+def test_sampling_inverts_the_flow_of_the_codes():
+  method, state, batch = glf()
+  codes = method.encode(state, batch["image"])
+  (noise, _), _ = states.apply(
+    method.flow, state.params["flow"], {}, codes, train=False
+  )
+  (back, _), _ = states.apply(
+    method.flow, state.params["flow"], {}, noise, train=False, method="inverse"
+  )
+  np.testing.assert_allclose(back, codes, atol=1e-5)
+
+
+def test_decoded_images_and_targets_share_one_range():
+  # The official code compares targets in [-1, 1] with outputs in [0, 1]
+  # (glf.md 1.6): a decoder far out must reach both ends of the data.
+  for activation in ("tanh", "sigmoid"):
+    method, _, _ = glf(likelihood__activation=activation)
+    ends = method.nets.observation.image(jnp.array([-50.0, 0.0, 50.0]))
+    np.testing.assert_allclose(ends, [0.0, 0.5, 1.0], atol=1e-6)
+
+
+def test_samples_do_not_depend_on_the_batch_they_are_made_in():
+  # The official script samples with batch statistics (glf.md 1.6).
+  method, state, batch = glf()
+  codes = method.encode(state, batch["image"])
+  alone = method.decode(state, codes[:1])
+  np.testing.assert_allclose(
+    alone, method.decode(state, codes)[:1], atol=1e-5
+  )
+  own, _, _ = glf(model__batch_statistics=True)
+  alone = own.decode(state, codes[:2])
+  assert not np.allclose(alone, own.decode(state, codes)[:2], atol=1e-4)
+
+
+def test_images_are_not_stretched_to_their_own_range():
+  # The official script stretches every image to its min and max (1.6).
+  from genlat.trained import to_uint8
+
+  grey = jnp.array([[0.25, 0.5]])
+  np.testing.assert_array_equal(to_uint8(grey), [[64, 128]])
