@@ -38,22 +38,27 @@ _PROCESS = flags.DEFINE_integer("process", 0, "Index of this process.")
 
 
 def complete(argv: list[str]) -> list[str]:
-  """Adds the run's own configuration where a mode does not need one."""
+  """Puts --config first, or the run's own where a mode needs none given."""
   given = flags.FlagValues()
-  flags.DEFINE_string("workdir", "", "", flag_values=given)
-  flags.DEFINE_string("mode", "train", "", flag_values=given)
-  flags.DEFINE_string("config", "", "", flag_values=given)
+  for name in ("workdir", "mode", "config"):
+    flags.DEFINE_string(name, "", "", flag_values=given)
   given(argv, known_only=True)
-  if given["mode"].value == "train" or given["config"].value:
+  config, mode = given["config"].value, given["mode"].value
+  if not config and mode not in ("", "train"):
+    own = pathlib.Path(__file__).parent / "configs" / "run.py"
+    config = f"{own}:{given['workdir'].value}"
+  if not config:
     return argv
-  own = pathlib.Path(__file__).parent / "configs" / "run.py"
-  return [argv[0], f"--config={own}:{given['workdir'].value}", *argv[1:]]
+  rest = [a for a in argv[1:] if not a.startswith(("--config=", "-config="))]
+  return [argv[0], f"--config={config}", *rest]
 
 
 def main(argv: list[str]) -> int:
   """Runs the mode; returns the exit status."""
   try:
-    rest = flags.FLAGS(complete(argv))[1:]
+    # config_flags finds overrides in sys.argv, whatever is parsed.
+    sys.argv = complete(argv)
+    rest = flags.FLAGS(sys.argv)[1:]
     if rest:
       raise ValueError(f"unknown argument {rest[0]!r}; flags begin with --")
     for name in ("config", "workdir"):

@@ -178,7 +178,14 @@ def _evaluation() -> ConfigDict:
       split="test",
       batch_size=250,  # images
       limit=0,  # images read; 0 = the whole split
-      metrics=("reconstruction", "likelihood", "flow_nll", "codes"),
+      metrics=(
+        "reconstruction",
+        "likelihood",
+        "flow_nll",
+        "codes",
+        "neighbours",
+        "frechet",
+      ),
       samples=10000,  # made for the Fréchet distance
       resize="tf1",  # tf1 | clean
       importance_samples=50,  # of the importance-weighted bound

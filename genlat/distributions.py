@@ -116,22 +116,6 @@ def logistic_log_prob(
   return _sum(jnp.where(black, below, jnp.where(white, above, inner)))
 
 
-def laplace_log_prob(
-  x: jax.Array, mean: jax.Array, log_scale: jax.Array
-) -> jax.Array:
-  """Log-density of a factorial Laplace distribution, `[B]`, nats.
-
-  Args:
-    x: `[B, ...]`.
-    mean: like `x`.
-    log_scale: like `x`, or a scalar.
-  """
-  chex.assert_equal_shape([x, mean])
-  _check_scale(x, log_scale)
-  distance = jnp.abs(x - mean) * jnp.exp(-log_scale)
-  return -_sum(distance + log_scale + math.log(2.0))
-
-
 def categorical_sample(rng: jax.Array, logits: jax.Array) -> jax.Array:
   """Draws classes: logits `[B, K]` to `[B]` int32."""
   chex.assert_rank(logits, 2)

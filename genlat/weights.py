@@ -63,16 +63,16 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def check(
-  path: str | os.PathLike[str], network: str = "", expected: str = ""
+  path: str | os.PathLike[str], expected: str = "", network: str = ""
 ) -> str:
   """Makes sure that a weight file is there and is the one expected.
 
   Args:
     path: the file.
-    network: a key of PUBLISHED where the file is of that network: the error
-      then names the file to get and the config key to set.
     expected: its SHA-256. '' accepts any file, except that one which bears
       the name of a published file has to be that file.
+    network: a key of PUBLISHED where the file is of that network: the error
+      then names the file to get and the config key to set.
 
   Returns:
     The file's SHA-256.
@@ -111,7 +111,7 @@ def load(
     ValueError: if its hash is not the one expected, its format is neither
       of the two, or it holds anything but tensors.
   """
-  check(path, network, sha256)
+  check(path, sha256, network)
   file = pathlib.Path(path)
   readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
   if file.suffix not in readers:

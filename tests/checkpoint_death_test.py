@@ -151,7 +151,10 @@ from genlat.checkpoint import Checkpoints, fingerprints
 mesh = sharding.make_mesh(4)
 def tree(step):
   rng = np.random.default_rng(step)
-  host = {"w": rng.normal(size=(64, 128)).astype("float32")}
+  host = {
+    "w": rng.normal(size=(64, 128)).astype("float32"),
+    "b": np.full(3, step, "int32"),
+  }
   layout = sharding.state_sharding(host, mesh)
   return jax.tree.map(
     lambda x, s: jax.make_array_from_callback(x.shape, s, lambda i: x[i]),
@@ -203,7 +206,10 @@ def test_two_processes_save_restore_and_agree(tmp_path: pathlib.Path):
     for process in pair:
       process.kill()
   rng = np.random.default_rng(3)
-  tree = {"w": rng.normal(size=(64, 128)).astype("float32")}
+  tree = {
+    "w": rng.normal(size=(64, 128)).astype("float32"),
+    "b": np.full(3, 3, "int32"),
+  }
   assert results == [[3, {"step": 3}, [1, 3, 4], fingerprints(tree)]] * 2
   checkpoints = Checkpoints(tmp_path, keep=2, best_metric="loss")
   restored, _, step = checkpoints.restore(abstract(tree, 4, 2))

@@ -180,11 +180,6 @@ def test_without_normalisation_there_are_no_averages(make):
     make(normalisation="layer")
 
 
-def test_two_maps_per_channel_double_the_output():
-  net, variables, z = _decoder(maps=2)
-  assert _apply(net, variables, z, train=False).shape == (4, 8, 12, 6)
-
-
 def test_outputs_reach_the_range_of_the_data_and_not_beyond():
   raw = jnp.array([-30.0, 0.0, 30.0])
   for activation in ("tanh", "sigmoid"):

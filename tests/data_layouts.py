@@ -2,9 +2,7 @@
 
 import gzip
 import io
-import os
 import pathlib
-import pickle
 import struct
 import tarfile
 import zipfile
@@ -155,18 +153,8 @@ def images_by_name(*names: str, side: int = 12) -> dict[str, bytes]:
   }
 
 
-class Bomb:
-  """Runs a command when it is unpickled, as malicious files do."""
-
-  def __init__(self, marker: pathlib.Path) -> None:
-    """`marker` is the file that would be made."""
-    self.marker = marker
-
-  def __reduce__(self) -> tuple[Any, ...]:
-    """The call that a real unpickler would make."""
-    return os.system, (f"touch {self.marker}",)
-
-
 def malicious_batch(marker: pathlib.Path) -> bytes:
   """A pickle that makes the file `marker` when it is really unpickled."""
-  return pickle.dumps({"data": Bomb(marker), "labels": [0]}, protocol=2)
+  command = f"touch {marker}".encode()
+  call = b"cposix\nsystem\nU" + bytes([len(command)]) + command + b"\x85R"
+  return b"\x80\x02}(U\x04data" + call + b"u."

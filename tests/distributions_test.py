@@ -37,7 +37,6 @@ def test_a_scalar_scale_is_that_of_every_element():
   x, mean = _draw(2, 3, 3, 1), _draw(2, 3, 3, 1, seed=1)
   for fn in (
     ds.gaussian_log_prob,
-    ds.laplace_log_prob,
     ds.logistic_log_prob,
   ):
     full = fn(x, mean, jnp.full(x.shape, -0.3))
@@ -126,14 +125,6 @@ def test_discretised_logistic_is_finite_in_the_far_tails():
     assert all(np.isfinite(slope).all() for slope in slopes)
 
 
-def test_laplace_density_is_scipys():
-  x, mean, ls = _draw(4, 3), _draw(4, 3, seed=1), _draw(4, 3, seed=2)
-  expected = scipy.stats.laplace.logpdf(x, mean, np.exp(ls)).sum(-1)
-  np.testing.assert_allclose(
-    ds.laplace_log_prob(x, mean, ls), expected, rtol=1e-5
-  )
-
-
 def test_categorical_probabilities_and_divergence_by_hand():
   logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]])) + 7.0
   labels = jnp.array([1, 2])
@@ -205,7 +196,6 @@ def test_densities_of_images_sum_over_all_axes_but_the_first():
     lambda: ds.gaussian_kl(_draw(2, 3), _draw(2, 1)),
     lambda: ds.bernoulli_log_prob(_draw(2, 3), _draw(2, 1)),
     lambda: ds.logistic_log_prob(_draw(2, 3), _draw(1, 3), jnp.zeros(())),
-    lambda: ds.laplace_log_prob(_draw(2, 3), _draw(2, 3), _draw(3)),
     lambda: ds.categorical_log_prob(jnp.zeros(2, int), _draw(3, 4)),
     lambda: ds.mixture_log_prob(_draw(5, 2), *_mixture()),
   ],

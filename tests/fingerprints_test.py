@@ -16,6 +16,13 @@ def test_fingerprint_by_hand():
   assert found == {"a": wanted}
 
 
+def test_positions_are_counted_as_if_the_leaf_were_flat():
+  values = jnp.arange(24, dtype=jnp.float32)
+  flat = fingerprints(values)
+  assert fingerprints(values.reshape(2, 3, 4)) == flat
+  assert fingerprints(values.at[jnp.array([1, 7])].set([7.0, 1.0])) != flat
+
+
 @pytest.mark.parametrize(
   "dtype", ["float32", "bfloat16", "float16", "int8", "uint16", "int32"]
 )

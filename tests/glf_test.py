@@ -92,9 +92,7 @@ def test_the_autoencoder_does_not_feel_the_flow(change):
     for i in range(3):
       state, _ = step(state, batch, jax.random.key(i))
     path[name] = {k: state.params[k] for k in ("encoder", "decoder")}
-  jax.tree.map(
-    np.testing.assert_array_equal, path["plain"], path["changed"]
-  )
+  jax.tree.map(np.testing.assert_array_equal, path["plain"], path["changed"])
 
 
 def _hashable(changes):
@@ -113,16 +111,16 @@ def test_the_weight_of_the_reconstruction_does_not_move_the_flow():
       "image": batch["image"],
       "noise": jnp.zeros((8, method.nets.latent)),
     }
-    grad = jax.grad(lambda p, m=method, d=data: m.flow_loss(state, p, d)[0])
+    grad = jax.grad(
+      lambda p, m=method, d=data, s=state: m.flow_loss(s, p, d)[0]
+    )
     flows.append(grad(state.params)["flow"])
   jax.tree.map(np.testing.assert_array_equal, *flows)
 
 
 def test_both_players_move_from_the_same_weights():
   method, state, batch = glf(optimizer__name="sgd", optimizer__lr=0.01)
-  after, metrics = jax.jit(method.train_step)(
-    state, batch, jax.random.key(0)
-  )
+  after, metrics = jax.jit(method.train_step)(state, batch, jax.random.key(0))
   codes, _ = method.nets.encode(
     state.params, state.stats, batch["image"], train=True
   )
@@ -161,9 +159,7 @@ def test_samples_do_not_depend_on_the_batch_they_are_made_in():
   method, state, batch = glf()
   codes = method.encode(state, batch["image"])
   alone = method.decode(state, codes[:1])
-  np.testing.assert_allclose(
-    alone, method.decode(state, codes)[:1], atol=1e-5
-  )
+  np.testing.assert_allclose(alone, method.decode(state, codes)[:1], atol=1e-5)
   own, _, _ = glf(model__batch_statistics=True)
   alone = own.decode(state, codes[:2])
   assert not np.allclose(alone, own.decode(state, codes)[:2], atol=1e-4)

@@ -181,6 +181,28 @@ def test_every_tap_is_that_of_the_plain_network(arrays, images):
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
 
 
+# One of each kind, written out.
+TORCH = {
+  "Conv2d_4a_3x3": "conv_4",
+  "Mixed_5b.branch5x5_2": "mixed/tower/conv_1",
+  "Mixed_5d.branch3x3dbl_3": "mixed_2/tower_1/conv_2",
+  "Mixed_5c.branch_pool": "mixed_1/tower_2/conv",
+  "Mixed_6a.branch3x3": "mixed_3/conv",
+  "Mixed_6a.branch3x3dbl_1": "mixed_3/tower/conv",
+  "Mixed_6b.branch1x1": "mixed_4/conv",
+  "Mixed_6e.branch7x7_2": "mixed_7/tower/conv_1",
+  "Mixed_6c.branch7x7dbl_5": "mixed_5/tower_1/conv_4",
+  "Mixed_7a.branch3x3_2": "mixed_8/tower/conv_1",
+  "Mixed_7a.branch7x7x3_4": "mixed_8/tower_1/conv_3",
+  "Mixed_7b.branch3x3_1": "mixed_9/tower_conv",
+  "Mixed_7b.branch3x3_2a": "mixed_9/tower_mixed_conv",
+  "Mixed_7c.branch3x3_2b": "mixed_10/tower_mixed_conv_1",
+  "Mixed_7c.branch3x3dbl_2": "mixed_10/tower_1_conv_1",
+  "Mixed_7c.branch3x3dbl_3a": "mixed_10/tower_1_mixed_conv",
+  "Mixed_7b.branch3x3dbl_3b": "mixed_9/tower_1_mixed_conv_1",
+}
+
+
 def torch_names(arrays):
   parts = dict(
     weight="conv.weight",
@@ -199,7 +221,10 @@ def torch_names(arrays):
 
 def test_torch_names_are_the_same_network(arrays):
   named = torch_names(arrays)
-  assert "Mixed_7c.branch3x3dbl_3b.conv.weight" in named
+  for torch, name in TORCH.items():
+    np.testing.assert_array_equal(
+      named[f"{torch}.conv.weight"], arrays[f"{name}:weight"]
+    )
   # What PyTorch's file holds besides is left out.
   named["fc.weight"] = np.zeros((1008, 2048), np.float32)
   jax.tree.map(

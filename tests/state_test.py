@@ -56,9 +56,7 @@ def test_chained_turns_alternate_and_turns_with_others_are_simultaneous():
   before = start(turns)
   moved, _ = descend(before, turns, "first", loss, DATA)
   chained, _ = descend(moved, turns, "second", loss, DATA)
-  at_once, _ = descend(
-    moved, turns, "second", loss, DATA, others=before.params
-  )
+  at_once, _ = descend(moved, turns, "second", loss, DATA, others=before.params)
   new_a = np.asarray(moved.params["a"]["w"])
   np.testing.assert_allclose(
     chained.params["b"]["w"], 2.0 - 0.1 * gradient(new_a + 2.0), rtol=1e-4
@@ -155,7 +153,9 @@ def test_advance_counts_and_averages():
   state = create(
     {"a": {"w": jnp.ones(2)}, "b": {"w": jnp.ones(2)}}, {}, turns, ema=True
   )
-  state = state.replace(params={"a": {"w": jnp.zeros(2)}, "b": {"w": jnp.ones(2)}})
+  state = state.replace(
+    params={"a": {"w": jnp.zeros(2)}, "b": {"w": jnp.ones(2)}}
+  )
   after = advance(state, 0.9)
   assert int(after.step) == 1
   np.testing.assert_allclose(after.ema["a"]["w"], 0.9, rtol=1e-6)

@@ -38,7 +38,7 @@ def test_both_formats_give_the_same_arrays(archive, tmp_path):
 
 def test_the_expected_hash_passes_and_another_is_refused(archive):
   digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-  assert weights.check(archive, "vgg", digest.upper()) == digest
+  assert weights.check(archive, digest.upper(), "vgg") == digest
   weights.load(archive, digest)
   with pytest.raises(ValueError, match=f"{digest}, expected {'0' * 64}"):
     weights.load(archive, "0" * 64, network="vgg")

@@ -77,7 +77,6 @@ class Checkpoints:
 
   def _open(self, keep: int) -> ocp.CheckpointManager:
     policies = ocp.checkpoint_managers
-    touch = not self._read_only
     return ocp.CheckpointManager(
       self.directory,
       item_handlers={
@@ -89,11 +88,9 @@ class Checkpoints:
           [policies.LatestN(keep), self._best]
         ),
         # A rename, since a death within a deletion leaves half a step.
-        todelete_subdir="trash" if touch else None,
-        cleanup_tmp_directories=touch,
-        create=touch,
-        read_only=not touch,
-        save_interval_steps=1 if touch else 0,
+        todelete_subdir="trash",
+        cleanup_tmp_directories=True,
+        read_only=self._read_only,  # takes back the two above
       ),
     )
 

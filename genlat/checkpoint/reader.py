@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
 
 from genlat.checkpoint import record
@@ -63,7 +62,7 @@ def _read_arrays(
   handler = ocp.StandardCheckpointHandler()
   try:
     return handler.restore(
-      epath.Path(folder / record.STATE),
+      folder / record.STATE,  # pyright: ignore[reportArgumentType]
       args=ocp.args.StandardRestore(abstract),
     )
   except Exception as error:  # of many kinds; either way it cannot be read

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genlat.checkpoint.failures import CheckpointError, cause
-from genlat.checkpoint.fingerprints import fingerprints, form, named_leaves
+from genlat.checkpoint.leaves import fingerprints, form, named_leaves
 
 PyTree = Any
 Table = dict[str, list[Any]]

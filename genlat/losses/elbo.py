@@ -1,8 +1,8 @@
 """Variational bounds: the terms, and objectives to minimise, `[B]`, nats.
 
 Kingma & Welling 2014 (VAE), Higgins et al. 2017 (beta-VAE), Burda et al. 2016
-(IWAE), Rezende & Mohamed 2015 (flow posterior), and the VAE with a flow prior
-that Xiao, Yan, Amit 2019 compare Generative Latent Flow with.
+(IWAE), and the VAE with a flow prior that Xiao, Yan, Amit 2019 compare
+Generative Latent Flow with.
 
 Departure: the latter's code drops the constants of the posterior entropy;
 they stay here, so that an identity flow gives the VAE's KL in expectation.
@@ -52,54 +52,18 @@ def negative_elbo(
   return reconstruction + beta * kl
 
 
-def flow_prior(
-  reconstruction: jax.Array,
-  nll: jax.Array,
-  log_variance: jax.Array,
-  beta: float,
-) -> jax.Array:
-  """Objective of a VAE with a flow prior, `[B]`.
+def flow_prior_kl(nll: jax.Array, log_variance: jax.Array) -> jax.Array:
+  """KL(q(z|x) || p_psi) of a VAE with a flow prior, `[B]`.
 
-  beta R(x, G(z)) - log p_psi(z) - H[q(z|x)], one sample z ~ q(z|x) (Xiao, Yan,
-  Amit 2019; their code's default is beta = 400 on summed squared errors).
-  With a Gaussian decoder of variance s^2, beta = 1 / (2 s^2).
+  -log p_psi(z) - H[q(z|x)], one sample z ~ q(z|x) (Xiao, Yan, Amit 2019).
 
   Args:
-    reconstruction: of the sample, `[B]`.
     nll: -log p_psi(z) of the flow (`losses.flow.flow_nll`), `[B]`.
     log_variance: of the posterior, `[B, d]`.
-    beta: weight of the reconstruction.
   """
-  chex.assert_rank([reconstruction, nll], 1)
-  chex.assert_equal_shape([reconstruction, nll])
+  chex.assert_rank(nll, 1)
   chex.assert_equal_shape_prefix([nll, log_variance], 1)
-  return beta * reconstruction + nll - posterior_entropy(log_variance)
-
-
-def flow_posterior(
-  reconstruction: jax.Array,
-  log_posterior: jax.Array,
-  logdet: jax.Array,
-  z: jax.Array,
-  beta: float,
-) -> jax.Array:
-  """Objective of a VAE whose posterior is a flow, `[B]`.
-
-  beta R(x, G(z_K)) + log q(z_0|x) - log|det dz_K/dz_0| - log N(z_K; 0, I),
-  one sample (Rezende & Mohamed 2015, eq. 15).
-
-  Args:
-    reconstruction: from z_K, `[B]`.
-    log_posterior: log q(z_0|x) of the Gaussian start, `[B]`.
-    logdet: of the flow from z_0 to z_K, `[B]`.
-    z: z_K, `[B, d]`.
-    beta: weight of the reconstruction.
-  """
-  chex.assert_rank([reconstruction, log_posterior, logdet, z], [1, 1, 1, 2])
-  chex.assert_equal_shape([reconstruction, log_posterior, logdet])
-  chex.assert_equal_shape_prefix([logdet, z], 1)
-  kl = log_posterior - logdet - distributions.standard_normal_log_prob(z)
-  return beta * reconstruction + kl
+  return nll - posterior_entropy(log_variance)
 
 
 def iwae(log_weights: jax.Array) -> jax.Array:

@@ -168,8 +168,7 @@ class Vae:
     if self.flow is None:
       return elbo.kl_standard_normal(terms["mean"], terms["log_var"])
     if self.prior == "flow":
-      entropy = elbo.posterior_entropy(terms["log_var"])
-      return -terms["log_p"].mean(1) - entropy
+      return elbo.flow_prior_kl(-terms["log_p"].mean(1), terms["log_var"])
     return (terms["log_q"] - terms["log_p"]).mean(1)
 
   def loss(
@@ -180,12 +179,14 @@ class Vae:
   ):
     """The objective of every player."""
     terms, stats = self.terms(params, before, data, train=True)
-    rec, kl = terms["reconstruction"].mean(), self.kl(terms).mean()
+    rec, kl = terms["reconstruction"].mean(1), self.kl(terms)
     if self.samples > 1:
-      loss = elbo.iwae(_log_weights(terms).T).mean()
+      loss = elbo.iwae(_log_weights(terms).T)
     else:
-      loss = self.reconstruction * rec + self.beta * kl
-    return loss, ({"loss": loss, "reconstruction": rec, "kl": kl}, stats)
+      loss = elbo.negative_elbo(self.reconstruction * rec, kl, self.beta)
+    values = {"loss": loss, "reconstruction": rec, "kl": kl}
+    metrics = {name: value.mean() for name, value in values.items()}
+    return metrics["loss"], (metrics, stats)
 
   def train_step(
     self, state: State, batch: Batch, rng: jax.Array
@@ -218,7 +219,7 @@ class Vae:
     terms, _ = self.terms(state.averaged, state, data, train=False)
     rec, kl = terms["reconstruction"][:, 0], self.kl(terms)
     return {
-      "loss": self.reconstruction * rec + self.beta * kl,
+      "loss": elbo.negative_elbo(self.reconstruction * rec, kl, self.beta),
       "reconstruction": rec,
       "kl": kl,
       "negative_elbo": rec + kl,

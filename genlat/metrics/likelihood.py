@@ -6,15 +6,20 @@ with k towards log p(x) (Burda, Grosse, Salakhutdinov 2016).
 """
 
 import math
+from typing import TypeVar
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from genlat import distributions
 
+Array = jax.Array | np.ndarray
+Number = TypeVar("Number", float, jax.Array, np.ndarray)
 
-def importance_bound(log_weights: jax.Array) -> jax.Array:
+
+def importance_bound(log_weights: Array) -> jax.Array:
   """Importance-weighted bound, Burda et al. 2016, eq. 8, nats.
 
   Args:
@@ -25,12 +30,12 @@ def importance_bound(log_weights: jax.Array) -> jax.Array:
   """
   chex.assert_rank(log_weights, 2)
   draws = log_weights.shape[0]
-  return jax.nn.logsumexp(log_weights, axis=0) - math.log(draws)
+  return jax.nn.logsumexp(jnp.asarray(log_weights), axis=0) - math.log(draws)
 
 
 def bits_per_dimension(
-  nats: jax.Array, dimensions: int, *, dequantised: bool = False
-) -> jax.Array:
+  nats: Number, dimensions: int, *, dequantised: bool = False
+) -> Number:
   """A negative log-likelihood per dimension of the data, in bits.
 
   Args:
@@ -59,7 +64,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
   return int(np.sum(means.astype(np.float64).var(0) > threshold))
 
 
-def kl_per_dimension(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+def kl_per_dimension(mean: Array, log_variance: Array) -> jax.Array:
   """Mean over images of KL(q(z_j | x) || N(0, 1)), `[d]`, nats.
 
   Args:
@@ -67,4 +72,7 @@ def kl_per_dimension(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     log_variance: like `mean`.
   """
   chex.assert_rank(mean, 2)
-  return distributions.gaussian_kl_elements(mean, log_variance).mean(0)
+  kl = distributions.gaussian_kl_elements(
+    jnp.asarray(mean), jnp.asarray(log_variance)
+  )
+  return kl.mean(0)

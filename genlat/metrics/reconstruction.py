@@ -3,11 +3,12 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array | np.ndarray
 
 
-def mean_squared_error(
-  images: jax.Array, reconstructions: jax.Array
-) -> jax.Array:
+def mean_squared_error(images: Array, reconstructions: Array) -> jax.Array:
   """Mean over pixels and channels of the squared error, `[B]`.
 
   Args:
@@ -19,9 +20,7 @@ def mean_squared_error(
   return jnp.square(images - reconstructions).mean((1, 2, 3))
 
 
-def peak_signal_to_noise(
-  images: jax.Array, reconstructions: jax.Array
-) -> jax.Array:
+def peak_signal_to_noise(images: Array, reconstructions: Array) -> jax.Array:
   """-10 log10 of the mean squared error, `[B]`, dB; infinite when equal.
 
   Args:

@@ -152,6 +152,11 @@ def neighbours(task: Task) -> tuple[Scores, Card]:
 def _extractor(task: Task) -> Extractor:
   """The feature network of `config.weights.inception`."""
   path, resize = task.config.weights.inception, task.config.evaluation.resize
+  if not path:
+    raise Unavailable(
+      "it needs the Inception weights: --config.weights.inception=FILE (see"
+      " docs/evaluation.md), or 'random' for a smoke run"
+    )
   if path == RANDOM:
     return random_extractor(resize)
   return inception_extractor(path, resize, task.config.weights.inception_sha256)

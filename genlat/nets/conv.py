@@ -100,7 +100,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Codes `[B, d]` to raw images `[B, H, W, C * maps]`, float32.
+  """Codes `[B, d]` to raw images `[B, H, W, C]`, float32.
 
   Attributes:
     image_shape: (H, W, C), pixels.
@@ -109,8 +109,6 @@ class Decoder(nn.Module):
     hidden: features of the dense hidden layer.
     channels: of the encoder's two convolutions, met here in reverse.
     normalisation: 'batch' or 'none'.
-    maps: outputs per image channel; 2 for a location and a log-scale each,
-      all locations first.
   """
 
   image_shape: tuple[int, int, int]
@@ -119,7 +117,6 @@ class Decoder(nn.Module):
   hidden: int = 1024
   channels: tuple[int, int] = (64, 128)
   normalisation: Normalisation = "batch"
-  maps: int = 1
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
@@ -141,7 +138,7 @@ class Decoder(nn.Module):
     # Normalised flat, before the reshape: per feature, not per channel.
     x = block("dense", quarter[0] * quarter[1] * second, "dense_2")(x)
     x = block("up", first, "up")(x.reshape(-1, *quarter, second))
-    x = _affine("up", colours * self.maps, self.dtype, "head")(x)
+    x = _affine("up", colours, self.dtype, "head")(x)
     return x.astype(jnp.float32)
 
 

@@ -18,6 +18,8 @@ from genlat.priors.gaussian import Gaussian
 from genlat.priors.mixture import Mixture
 from genlat.priors.prior import Fitted, Law
 
+__all__ = ["PRIORS", "Fitted", "Law", "from_config", "load", "save"]
+
 PRIORS: dict[str, Any] = {
   "flow": FlowPrior,
   "gaussian": Gaussian,

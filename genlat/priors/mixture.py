@@ -46,11 +46,9 @@ class Mixture:
 
   def sample(self, params: PyTree, rng: jax.Array, n: int) -> jax.Array:
     """Draws `[n, d]`: a component, then its Gaussian."""
-    which, noise = jax.random.split(rng)
-    k = jax.random.categorical(which, params["log_weights"], shape=(n,))
-    unit = jax.random.normal(noise, (n, params["means"].shape[1]))
-    scaled = jnp.einsum("nij,nj->ni", params["choleskys"][k], unit)
-    return params["means"][k] + scaled
+    return distributions.mixture_sample(
+      rng, n, params["log_weights"], params["means"], params["choleskys"]
+    )
 
   def log_prob(self, params: PyTree, codes: jax.Array) -> jax.Array:
     """Log-density, `[B]` nats."""

@@ -1,0 +1,95 @@
+"""Every shipped configuration is built, at full size and at smoke size."""
+
+import importlib
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from genlat import methods, train
+from tests import shipped
+
+
+def traced(config: ConfigDict, rows: int = 8) -> None:
+  """Builds a configuration and traces one step of it, running nothing."""
+  method = shipped.build(config)
+  shape = (rows, *shipped.image_shape(config))
+  batch = {
+    "image": jax.ShapeDtypeStruct(shape, jnp.float32),
+    "index": jax.ShapeDtypeStruct((rows,), jnp.int32),
+  }
+  key = jax.random.key(0)
+  state = jax.eval_shape(method.init, key, batch)
+  after, metrics = jax.eval_shape(method.train_step, state, batch, key)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), state
+  )
+  assert metrics["loss"].shape == ()
+
+
+def weights(config: ConfigDict, request) -> ConfigDict:
+  """Names the weight file that a perceptual loss needs, or skips."""
+  if config.likelihood.name == "perceptual":
+    data: pathlib.Path = request.getfixturevalue("real_data")
+    config.weights.vgg = str(data / "weights" / "vgg16_lpips_fp16.npz")
+  return config
+
+
+@pytest.mark.parametrize("words", ["", "smoke"])
+@pytest.mark.parametrize("name", shipped.NAMES)
+def test_a_shipped_configuration_traces_a_step(name, words, request):
+  traced(weights(shipped.config(name, words), request))
+
+
+@pytest.mark.parametrize(
+  "name", [n for n in shipped.NAMES if n.startswith("glf_")]
+)
+def test_presets_combine(name, request):
+  module = importlib.import_module(f"configs.{name}")
+  if name == "glf_digits":
+    pytest.skip("the demo has no official form")
+  config = module.get_config("official,smoke")
+  assert config.flow.batch_norm and config.model.hidden == 32
+  traced(weights(shipped.config(name, "official,smoke"), request))
+
+
+@pytest.mark.parametrize("name", shipped.NAMES)
+def test_a_configuration_is_locked_and_says_what_it_is(name):
+  module = importlib.import_module(f"configs.{name}")
+  assert module.get_config().is_locked
+  assert len(module.__doc__.strip().splitlines()) > 1
+
+
+def test_an_unknown_preset_names_the_known():
+  with pytest.raises(ValueError, match="'tiny'; known: official, smoke"):
+    importlib.import_module("configs.glf_mnist").get_config("tiny")
+
+
+def one_a_method() -> list[str]:
+  return [f"{name}_mnist" for name in sorted(methods.METHODS)]
+
+
+def trains(name: str, workdir: pathlib.Path, request) -> None:
+  """Two steps, a checkpoint, two more from it."""
+  config = weights(shipped.config(name, "smoke"), request)
+  config.log.tensorboard = False
+  for steps in (2, 4):
+    config.steps = steps
+    train.train(config.copy_and_resolve_references().lock(), workdir)
+  assert (workdir / "checkpoints" / "4").exists()
+  assert (workdir / "images" / "reconstructions_4.png").exists()
+
+
+@pytest.mark.parametrize("name", one_a_method())
+def test_one_configuration_a_method_trains_and_resumes(name, tmp_path, request):
+  trains(name, tmp_path, request)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "name", sorted(set(shipped.NAMES) - set(one_a_method()))
+)
+def test_every_configuration_trains_and_resumes(name, tmp_path, request):
+  trains(name, tmp_path, request)

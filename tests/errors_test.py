@@ -1,0 +1,153 @@
+"""Each mistake ends in one line that names the cause and the way out."""
+
+import pathlib
+
+import pytest
+
+import main
+from genlat import command
+from tests import shipped
+
+OPTIONS = command.Options("last", 4, 0, "")
+ALONE = command.Peers("", 1, 0)
+
+
+def run(workdir: pathlib.Path, mode: str = "train", options=OPTIONS, **changes):
+  config = shipped.config("glf_digits", "smoke", **changes).lock()
+  return command.run(mode, config, workdir, options, ALONE)
+
+
+def only_line(capsys) -> str:
+  err = capsys.readouterr().err
+  errors = [x for x in err.splitlines() if "genlat: error:" in x]
+  assert len(errors) == 1 and "Traceback" not in err, err
+  return errors[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """A finished smoke run."""
+  workdir = tmp_path_factory.mktemp("run")
+  assert run(workdir, log__tensorboard=False) == 0
+  return workdir
+
+
+@pytest.mark.parametrize(
+  "changes, words",
+  [
+    ({"method": "gan"}, ["config.method", "glf", "'gan'"]),
+    ({"data__name": "minst"}, ["config.data.name", "mnist", "'minst'"]),
+    ({"batch_size": 100000}, ["config.batch_size", "100000"]),
+    ({"batch_size": 6}, ["multiple of the 4 devices", "6"]),
+    ({"ema": 1.0}, ["config.ema", "1.0"]),
+    ({"log__every": 0}, ["config.log.every", "0"]),
+    ({"checkpoint__best": "loss"}, ["config.data.validation"]),
+    ({"optimizer__accumulate": 3}, ["config.optimizer.accumulate", "16"]),
+    ({"data__image_size": 10}, ["multiples of 4", "10"]),
+    ({"data__feeder": "tape"}, ["config.data.feeder", "'tape'"]),
+    ({"mesh__fsdp": 3}, ["config.mesh.fsdp", "4"]),
+    ({"flow__coupling": "planar"}, ["coupling", "'planar'"]),
+    ({"glf__beta": 0.0}, ["config.glf.beta"]),
+    ({"likelihood__name": "perceptual"}, ["config.weights.vgg", "vgg16"]),
+    ({"data__name": "mnist", "data__path": "/nowhere"}, ["/nowhere"]),
+  ],
+)
+def test_a_bad_value_is_named(tmp_path, capsys, changes, words):
+  assert run(tmp_path / "run", **changes) == 1
+  line = only_line(capsys)
+  assert all(word in line for word in words), line
+
+
+def test_a_directory_of_another_run_is_left_alone(trained, capsys):
+  before = sorted(p.name for p in (trained / "checkpoints").iterdir())
+  assert run(trained, model__latent=4, log__tensorboard=False) == 1
+  line = only_line(capsys)
+  assert "model.latent" in line and "another --workdir" in line
+  after = sorted(p.name for p in (trained / "checkpoints").iterdir())
+  assert before == after
+
+
+def test_what_may_change_between_runs_may(trained):
+  assert (
+    run(
+      trained,
+      log__tensorboard=False,
+      log__every=3,
+      steps=6,
+      data__feeder="streaming",
+      steps_per_call=2,
+    )
+    == 0
+  )
+
+
+def test_other_data_under_the_same_configuration_is_refused(trained, capsys):
+  described = trained / "run.json"
+  text = described.read_text()
+  described.write_text(text.replace('"fingerprint": "', '"fingerprint": "00'))
+  assert run(trained, log__tensorboard=False, steps=6) == 1
+  assert "other data" in only_line(capsys)
+  described.write_text(text)
+
+
+@pytest.mark.parametrize(
+  "options, words",
+  [
+    (command.Options("best", 4, 0, ""), ["config.data.validation"]),
+    (command.Options("12345", 4, 0, ""), ["12345"]),
+    (command.Options("newest", 4, 0, ""), ["last, best or a step"]),
+    (command.Options("last", 4, 0, "x.jpg"), [".npz or .png", "x.jpg"]),
+  ],
+)
+def test_a_bad_request_of_a_run_is_named(trained, capsys, options, words):
+  assert run(trained, "sample", options, steps=6) == 1
+  line = only_line(capsys)
+  assert all(word in line for word in words), line
+
+
+def test_modes_that_need_a_run_say_where_there_is_none(tmp_path, capsys):
+  for mode in ("evaluate", "sample", "reconstruct", "interpolate", "fit"):
+    assert run(tmp_path, mode) == 1
+    assert "no run in" in only_line(capsys)
+
+
+def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
+  bad = {"optimizer__name": "sgd", "optimizer__lr": 1e30, "steps": 8}
+  assert run(tmp_path, **bad) == 1
+  line = only_line(capsys)
+  assert "not finite at step" in line and "--mode=replay" in line
+  assert (tmp_path / "failure" / "batch.npz").exists()
+  kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+  with pytest.raises(FloatingPointError):
+    run(tmp_path, "replay", **bad)
+  assert kept == sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+  "argv, words",
+  [
+    (["--config.optimizer.lrr=1"], ["lrr", "lr"]),
+    (["--config.optimizer.lr=fast"], ["fast"]),
+    (["--config.steps=1.5"], ["1.5"]),
+    (["--mode=trian"], ["trian", "train"]),
+    (["stray"], ["stray"]),
+    (["--config=configs/glf_digits.py:tiny"], ["tiny", "smoke"]),
+    (["--config=configs/nothing.py"], ["nothing.py"]),
+  ],
+)
+def test_a_bad_flag_is_named(argv, words):
+  import subprocess
+  import sys
+
+  done = subprocess.run(
+    [sys.executable, "main.py", "--workdir=none"]
+    + ["--config=configs/glf_digits.py:smoke"] * ("--config=" not in argv[0])
+    + argv,
+    cwd=pathlib.Path(main.__file__).parent,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2
+  (line,) = done.stderr.strip().splitlines()
+  assert line.startswith("genlat: error:")
+  assert all(word in line for word in words), line

@@ -1,0 +1,90 @@
+"""Several real processes over gloo: one maths, one end, no survivor hangs."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from genlat import watchdog
+from tests import processes
+
+SGD = (
+  "--config.optimizer.name=sgd",
+  "--config.optimizer.schedule=constant",
+  "--config.log.every=1",
+)
+MANY = (
+  *SGD,
+  "--config.steps=1000000",
+  "--config.checkpoint.every=1000000",
+  "--config.log.every=20",
+)
+
+
+def pair(workdir, *flags):
+  port = processes.free_port()
+  return [
+    processes.start(
+      workdir,
+      f"--coordinator=127.0.0.1:{port}",
+      "--processes=2",
+      f"--process={i}",
+      *flags,
+      devices=2,
+    )
+    for i in range(2)
+  ]
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+  flags = (*SGD, "--config.steps=6")
+  both = pair(tmp_path / "two", *flags)
+  for process in both:
+    status, err = processes.finish(process)
+    assert status == 0, err
+  one = processes.start(tmp_path / "one", *flags, devices=4)
+  assert processes.finish(one)[0] == 0
+  losses = [
+    [line["loss"] for line in processes.lines(tmp_path / name)]
+    for name in ("one", "two")
+  ]
+  assert len(losses[0]) == 6
+  np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path):
+  both = pair(tmp_path, *MANY)
+  processes.wait_for(both[0], processes.logged(tmp_path, 20))
+  both[1].send_signal(signal.SIGTERM)
+  ends = [processes.finish(process) for process in both]
+  assert [status for status, _ in ends] == [0, 0], ends
+  assert "stopped at step" in ends[0][1]
+  assert len(list(processes.checkpoints(tmp_path))) == 1
+
+
+def test_a_survivor_ends_with_one_line(tmp_path):
+  both = pair(tmp_path, *MANY, "--config.log.watchdog=4")
+  processes.wait_for(both[0], processes.logged(tmp_path, 20))
+  both[1].kill()
+  begin = time.monotonic()
+  status, err = processes.finish(both[0], 60)
+  processes.finish(both[1])
+  assert status == watchdog.EXIT, err
+  assert time.monotonic() - begin < 30
+  assert err.count("another process is gone or stuck") == 1
+
+
+def test_the_watchdog_sleeps_until_the_first_step_and_while_it_rests():
+  dog = watchdog.Watchdog(0.05)
+  time.sleep(0.3)
+  dog.beat()
+  dog.rest()
+  time.sleep(0.3)
+
+
+@pytest.mark.parametrize("limit", [0.0])
+def test_a_run_alone_has_no_watchdog(limit):
+  dog = watchdog.Watchdog(limit)
+  dog.beat()
+  time.sleep(0.05)

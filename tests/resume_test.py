@@ -1,0 +1,89 @@
+"""A run that is killed at any moment ends with the bits of one that was not."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import genlat
+from tests import processes
+
+STEPS = 400
+FLAGS = (
+  f"--config.steps={STEPS}",
+  "--config.checkpoint.every=40",
+  "--config.log.every=10",
+)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+  """A run that nobody disturbed."""
+  workdir = tmp_path_factory.mktemp("reference")
+  status, err = processes.finish(processes.start(workdir, *FLAGS))
+  assert status == 0, err
+  return workdir
+
+
+def same(one, other) -> None:
+  a, b = (genlat.load(path).state for path in (one, other))
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+  assert processes.lines(one) == processes.lines(other)
+  steps = [line["step"] for line in processes.lines(other)]
+  assert steps == [*range(10, STEPS + 1, 10)]
+
+
+def test_killed_runs_end_with_the_same_bits_and_the_same_log(
+  reference, tmp_path
+):
+  for step in (70, 230):
+    process = processes.start(tmp_path, *FLAGS)
+    processes.wait_for(process, processes.logged(tmp_path, step))
+    process.send_signal(signal.SIGKILL)
+    status, _ = processes.finish(process)
+    assert status == -signal.SIGKILL
+  status, err = processes.finish(processes.start(tmp_path, *FLAGS))
+  assert status == 0, err
+  assert "goes on from step" in err
+  same(reference, tmp_path)
+
+
+def test_sigterm_saves_says_so_and_the_same_command_goes_on(
+  reference, tmp_path
+):
+  process = processes.start(tmp_path, *FLAGS)
+  processes.wait_for(process, processes.logged(tmp_path, 100))
+  process.terminate()
+  status, err = processes.finish(process)
+  assert status == 0
+  assert "stopped at step" in err and "same command" in err
+  status, err = processes.finish(processes.start(tmp_path, *FLAGS))
+  assert status == 0, err
+  same(reference, tmp_path)
+
+
+def test_a_finished_run_does_nothing_more(reference):
+  before = processes.lines(reference)
+  status, _ = processes.finish(processes.start(reference, *FLAGS))
+  assert status == 0
+  assert processes.lines(reference) == before
+
+
+def test_a_streaming_run_ends_with_the_same_bits(reference, tmp_path):
+  flags = (*FLAGS, "--config.data.feeder=streaming")
+  status, err = processes.finish(processes.start(tmp_path, *flags))
+  assert status == 0, err
+  same(reference, tmp_path)
+
+
+def test_a_second_run_in_one_work_directory_is_refused(tmp_path):
+  first = processes.start(tmp_path, *FLAGS, "--config.steps=100000")
+  processes.wait_for(first, processes.logged(tmp_path, 10))
+  status, err = processes.finish(processes.start(tmp_path, *FLAGS))
+  first.kill()
+  processes.finish(first)
+  assert status == 1
+  line = [x for x in err.splitlines() if "genlat: error:" in x]
+  assert len(line) == 1 and str(first.pid) in line[0]
