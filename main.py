@@ -64,6 +64,8 @@ def main(argv: list[str]) -> int:
     for name in ("config", "workdir"):
       if flags.FLAGS[name].value is None:
         raise ValueError(f"--{name} is missing; see --helpfull")
+    config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value or "")
+    config.to_json()  # a file that failed to load says so only when it is read
   except (flags.Error, AttributeError, LookupError, OSError, ValueError) as e:
     print(f"genlat: error: {' '.join(str(e).split())}", file=sys.stderr)
     return 2
@@ -71,8 +73,8 @@ def main(argv: list[str]) -> int:
 
   return command.run(
     _MODE.value,
-    _CONFIG.value,
-    pathlib.Path(_WORKDIR.value),
+    config,
+    workdir,
     command.Options(_CHECKPOINT.value, _N.value, _SEED.value, _OUT.value),
     command.Peers(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value),
   )

@@ -91,7 +91,9 @@ def resolve(config: ConfigDict, source: Source) -> ConfigDict:
       f" got {config.steps} and {config.epochs}"
     )
   for key in AT_LEAST_ONE:
-    value = functools.reduce(lambda node, k: node[k], key.split("."), config)
+    value: Any = config
+    for part in key.split("."):
+      value = value[part]
     if value < 1:
       raise ValueError(f"config.{key} must be at least 1 step; got {value}")
   if not 0.0 <= config.ema < 1.0:

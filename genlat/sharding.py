@@ -7,7 +7,7 @@ each loss so that GSPMD moves weights and never activations.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -51,7 +51,7 @@ def keep_programs() -> None:
   jax.config.update("jax_compilation_cache_dir", os.path.join(root, "xla"))
 
 
-def make_mesh(fsdp: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(fsdp: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
   """A mesh of all devices (or those given) with axes `data` and `fsdp`.
 
   Args:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
@@ -235,14 +236,14 @@ def explain(run: Run, step: int) -> str:
   folder.mkdir(exist_ok=True)
   feed = run.feeder.feed(step - 1, 1)
   read = sharding.compile(
-    lambda feed: run.feeder.batch(feed, step - 1, 0),
+    lambda feed: run.feeder.batch(feed, jnp.int32(step - 1), 0),
     run.mesh,
     out_shardings=sharding.replicated(run.mesh),
   )
   batch = {k: trained.to_host(v) for k, v in read(feed).items()}
   key = jax.random.fold_in(jax.random.key(run.config.seed), step - 1)
   if jax.process_index() == 0:
-    np.savez(folder / "batch.npz", **batch)
+    np.savez(folder / "batch.npz", **batch)  # pyright: ignore[reportArgumentType]
     facts = {"step": step, "key": np.asarray(jax.random.key_data(key)).tolist()}
     workdir.write_json(folder / "failure.json", facts)
   return (

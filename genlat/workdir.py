@@ -22,6 +22,7 @@ CHANGEABLE = (
   "data.prefetch",
   "data.resident_limit",
   "data.threads",
+  "epoch_steps",  # follows from the data and the batch
   "epochs",
   "evaluation",
   "log",

@@ -3,26 +3,26 @@
 import os
 import pathlib
 
-from genlat import sharding
+import pytest
 
 FAKE_DEVICES = 4
+_CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 
-# Before JAX starts its CPU client: neither can be changed afterwards.
-sharding.raise_nproc(FAKE_DEVICES)
+# Before JAX is imported: for this process and for those that tests start.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "")
   + f" --xla_force_host_platform_device_count={FAKE_DEVICES}"
 )
 
-_CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
-# For the processes that tests start.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-
 import jax  # noqa: E402
-import pytest  # noqa: E402
 
+from genlat import sharding  # noqa: E402
+
+# Before JAX starts its CPU client: it cannot be changed afterwards.
+sharding.raise_nproc(FAKE_DEVICES)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

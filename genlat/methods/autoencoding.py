@@ -74,9 +74,9 @@ class Autoencoding:
     }
     return cls(
       encoder=conv.Encoder(outputs=statistics * model.latent, **sizes),
-      decoder=conv.Decoder(image_shape=tuple(image_shape), **sizes),
+      decoder=conv.Decoder(image_shape=image_shape, **sizes),
       observation=Observation.from_config(config),
-      image_shape=tuple(image_shape),
+      image_shape=image_shape,
       latent=model.latent,
       batch_statistics=model.batch_statistics,
     )

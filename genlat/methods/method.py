@@ -5,7 +5,7 @@ holds no arrays. What is trained lives in `State`.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 
@@ -21,16 +21,16 @@ class Method(Protocol):
 
   A batch holds `image`, float32 `[B, H, W, C]` in [0, 1], `index`, int32
   `[B]`, and, where the source has them, `label` and `attribute`.
+
+  Attributes:
+    generative: whether it has a prior of its own to sample from.
   """
+
+  generative: ClassVar[bool]
 
   @property
   def players(self) -> Mapping[str, Player]:
     """The turns of a train step, by name."""
-    ...
-
-  @property
-  def generative(self) -> bool:
-    """Whether it has a prior of its own to sample from."""
     ...
 
   def init(self, rng: jax.Array, batch: Batch) -> State:

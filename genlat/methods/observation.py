@@ -102,8 +102,8 @@ class Observation:
       params["scale"] = {"log_scale": jnp.log(jnp.float32(self.scale))}
     frozen: dict[str, PyTree] = {}
     if self.name == "perceptual":
-      weights.check(self.vgg, self.vgg_sha256, "vgg")
-      frozen["vgg"] = vgg.load_params(self.vgg, self.levels)
+      arrays = weights.load(self.vgg, self.vgg_sha256, network="vgg")
+      frozen["vgg"] = vgg.load_params(arrays, self.levels)
     return params, frozen
 
   def image(self, raw: jax.Array) -> jax.Array:

@@ -26,6 +26,9 @@ from genlat.nets import spline
 _INIT = nn.initializers.normal(0.05)
 
 
+Coupling = Literal["affine", "additive", "spline"]
+
+
 class Subnet(nn.Module):
   """Linear-ReLU-[BN]-Linear-ReLU-[BN]-Linear; all weights from N(0, 0.05).
 
@@ -126,7 +129,7 @@ class Flow(nn.Module):
   dimension: int
   blocks: int = 4
   hidden: int = 64
-  coupling: Literal["affine", "additive", "spline"] = "affine"
+  coupling: Coupling = "affine"
   batch_norm: bool = False
   clamp: float = 2.0
   seed: int = 0

@@ -16,7 +16,7 @@ import optax
 from genlat import scans, sharding
 from genlat import state as states
 from genlat.losses.flow import flow_nll
-from genlat.nets import coupling
+from genlat.nets.coupling import Coupling, Flow
 from genlat.priors.prior import PyTree, check_codes
 from genlat.state import Metrics, Player, State
 
@@ -41,7 +41,7 @@ class FlowPrior:
   dimension: int
   blocks: int
   hidden: int
-  coupling: str
+  coupling: Coupling
   clamp: float
   bins: int
   bound: float
@@ -50,9 +50,9 @@ class FlowPrior:
   lr: float
 
   @property
-  def net(self) -> coupling.Flow:
+  def net(self) -> Flow:
     """The flow over codes."""
-    return coupling.Flow(
+    return Flow(
       dimension=self.dimension,
       blocks=self.blocks,
       hidden=self.hidden,
@@ -118,7 +118,7 @@ class FlowPrior:
 
 
 def _epoch(
-  net: coupling.Flow, players: dict[str, Player], batch_size: int
+  net: Flow, players: dict[str, Player], batch_size: int
 ) -> Callable[..., tuple[State, Metrics]]:
   """One pass: (state, codes `[N, d]`, row numbers `[S, B]`) to state."""
 

@@ -38,9 +38,9 @@ class Mixture:
       warnings.simplefilter("ignore", ConvergenceWarning)
       mixture.fit(codes)
     fitted = {
-      "log_weights": np.log(mixture.weights_),
-      "means": mixture.means_,
-      "choleskys": np.linalg.cholesky(mixture.covariances_),
+      "log_weights": np.log(np.asarray(mixture.weights_)),
+      "means": np.asarray(mixture.means_),
+      "choleskys": np.linalg.cholesky(np.asarray(mixture.covariances_)),
     }
     return {k: jnp.asarray(v, jnp.float32) for k, v in fitted.items()}
 
