@@ -27,22 +27,7 @@ def base() -> ConfigDict:
   config.model = _model()
   config.flow = _flow()
   config.likelihood = _likelihood()
-  config.vae = ConfigDict(
-    dict(
-      prior="gaussian",  # gaussian | flow
-      posterior="gaussian",  # gaussian | flow
-      reconstruction=1.0,  # weight of the reconstruction term
-      beta=1.0,  # weight of the KL
-      samples=1,  # importance samples; above 1 the objective is IWAE's
-    )
-  )
-  config.glf = ConfigDict(
-    dict(
-      stop_gradient=True,  # False = regularised GLF
-      beta=1.0,  # weight of the reconstruction
-      code_noise=0.0,  # std of noise on codes that the flow sees
-    )
-  )
+  config.vae, config.glf = _vae(), _glf()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer
   config.prior = _prior()
@@ -134,6 +119,28 @@ def _likelihood() -> ConfigDict:
       scale=1.0,  # std (gaussian) or scale (logistic) at the start, pixels
       learned_scale=False,  # one scalar, trained with the decoder
       levels=3,  # VGG taps of the perceptual loss
+    )
+  )
+
+
+def _vae() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      prior="gaussian",  # gaussian | flow
+      posterior="gaussian",  # gaussian | flow
+      reconstruction=1.0,  # weight of the reconstruction term
+      beta=1.0,  # weight of the KL
+      samples=1,  # importance samples; above 1 the objective is IWAE's
+    )
+  )
+
+
+def _glf() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      stop_gradient=True,  # False = regularised GLF
+      beta=1.0,  # weight of the reconstruction
+      code_noise=0.0,  # std of noise on codes that the flow sees
     )
   )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from ml_collections import ConfigDict
 
 PACKAGE = pathlib.Path(__file__).parent
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +79,9 @@ def run(
 
 @contextlib.contextmanager
 def one_line() -> Iterator[Callable[[], bool]]:
-  """Turns errors that genlat itself raises into one line on stderr.
+  """Turns genlat's own and the system's errors into one line on stderr.
 
-  An error from elsewhere is a bug, and keeps its traceback.
+  Any other error is a bug, and keeps its traceback.
   """
   failures: list[Exception] = []
   try:
@@ -87,9 +89,15 @@ def one_line() -> Iterator[Callable[[], bool]]:
   except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
     frames = traceback.extract_tb(error.__traceback__)
     ours = frames and PACKAGE in pathlib.Path(frames[-1].filename).parents
-    if not ours or os.environ.get("GENLAT_TRACEBACK"):
+    system = isinstance(error, OSError) and error.errno is not None
+    if not (ours or system) or os.environ.get("GENLAT_TRACEBACK"):
       raise
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in FULL:
+      text = (
+        f"the disk is full ({text}); free some space and give the same command"
+        " again: what was saved is kept"
+      )
     print(f"genlat: error: {text}", file=sys.stderr, flush=True)
     failures.append(error)
 

@@ -13,6 +13,7 @@ from genlat import data, grids, sharding, trained
 from genlat.data import feeder
 from genlat.data.images import Preparation
 from genlat.data.source import Source
+from genlat.generation import to_host
 from genlat.methods.method import Bounded, Method, Posterior
 from genlat.metrics import scores
 from genlat.metrics.card import Card, write_score
@@ -61,7 +62,7 @@ def means(
   batches = feeder.eval_batches(source, size, mesh, limit=limit)
   for i, (batch, mask) in enumerate(batches):
     for name, value in step(state, batch, mask, np.int32(i)).items():
-      total[name] = total.get(name, 0.0) + float(trained.to_host(value))
+      total[name] = total.get(name, 0.0) + float(to_host(value))
   count = min(limit or len(source), len(source))
   return {name: value / count for name, value in total.items()}
 
@@ -197,7 +198,7 @@ def log_weights(
   batches = feeder.eval_batches(source, size, model.mesh, limit=settings.limit)
   for i, (batch, mask) in enumerate(batches):
     rows = [
-      trained.to_host(step(model.state, batch, np.int32(i), np.int32(j)))
+      to_host(step(model.state, batch, np.int32(i), np.int32(j)))
       for j in range(draws)
     ]
     yield np.stack(rows)[:, np.asarray(mask) > 0]

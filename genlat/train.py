@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from genlat import evaluate, pictures, priors, sharding, trained, workdir
 from genlat import run as runs
 from genlat.checkpoint import Checkpoints, RunLock
+from genlat.generation import to_host
 from genlat.logbook import LateMetrics, Logbook
 from genlat.run import Run, say
 from genlat.state import State
@@ -240,7 +241,7 @@ def explain(run: Run, step: int) -> str:
     run.mesh,
     out_shardings=sharding.replicated(run.mesh),
   )
-  batch = {k: trained.to_host(v) for k, v in read(feed).items()}
+  batch = {k: to_host(v) for k, v in read(feed).items()}
   key = jax.random.fold_in(jax.random.key(run.config.seed), step - 1)
   if jax.process_index() == 0:
     np.savez(folder / "batch.npz", **batch)  # pyright: ignore[reportArgumentType]

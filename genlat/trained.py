@@ -5,7 +5,6 @@ grid = model.sample(64, seed=0)
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from ml_collections import ConfigDict
 
 from genlat import methods, priors, scans, sharding, workdir
 from genlat.checkpoint import Checkpoints
+from genlat.generation import Key, compiled, to_host
 from genlat.methods.method import Method
 from genlat.state import State
 
@@ -172,82 +172,8 @@ class Trained:
   def _call(self, name: str) -> Callable[..., Any]:
     """The compiled function of this name, made once for a method."""
     law = None if self.prior is None else self.prior.law
-    return _compiled(name, self.method_key, law, self.mesh, self._chunk)
-
-  @property
-  def method_key(self) -> "_ById":
-    """The method as a key of the compilation cache, by identity."""
-    return _ById(self.method, self.config.data.binarise != "none")
-
-
-@dataclasses.dataclass(frozen=True)
-class _ById:
-  """A method compared by identity: its fields need not be hashable."""
-
-  method: Any
-  binary: bool
-
-  def __hash__(self) -> int:
-    return hash((id(self.method), self.binary))
-
-  def __eq__(self, other: object) -> bool:
-    return (
-      isinstance(other, _ById)
-      and other.method is self.method
-      and other.binary == self.binary
-    )
-
-
-@functools.lru_cache(maxsize=32)
-def _compiled(
-  name: str, key: _ById, law: Any, mesh: Mesh, chunk: int
-) -> Callable[..., Any]:
-  method = key.method
-
-  def inputs(images: jax.Array) -> jax.Array:
-    # A model of binary pixels is given the likelier value of each.
-    scaled = images.astype(jnp.float32) / 255.0
-    return jnp.round(scaled) if key.binary else scaled
-
-  def sample(state: State, prior: Any, rng: jax.Array) -> jax.Array:
-    if law is None:
-      return to_uint8(method.sample(state, rng, chunk))
-    codes = sharding.split_rows(law.sample(prior, rng, chunk))
-    return to_uint8(method.decode(state, codes))
-
-  def decode(state: State, codes: jax.Array) -> jax.Array:
-    return to_uint8(method.decode(state, sharding.split_rows(codes)))
-
-  def encode(state: State, images: jax.Array) -> Any:
-    return method.encode(state, inputs(sharding.split_rows(images)))
-
-  def draw(state: State, images: jax.Array, rng: jax.Array) -> Any:
-    return method.encode(state, inputs(sharding.split_rows(images)), rng)
-
-  def posterior(state: State, images: jax.Array) -> jax.Array:
-    rows = inputs(sharding.split_rows(images))
-    return jnp.stack(method.posterior(state, rows), 1)
-
-  functions = {
-    "posterior": posterior,
-    "sample": sample,
-    "decode": decode,
-    "encode": encode,
-    "draw": draw,
-  }
-  return sharding.compile(
-    functions[name], mesh, out_shardings=sharding.replicated(mesh)
-  )
-
-
-def to_uint8(images: jax.Array) -> jax.Array:
-  """floor(255 clip(x, 0, 1) + 1/2), the one quantisation of all scores."""
-  return jnp.floor(255.0 * jnp.clip(images, 0.0, 1.0) + 0.5).astype(jnp.uint8)
-
-
-def to_host(array: jax.Array) -> np.ndarray:
-  """A replicated array as numpy, on any process."""
-  return np.asarray(array.addressable_data(0))
+    key = Key(self.method, self.config.data.binarise != "none")
+    return compiled(name, key, law, self.mesh, self._chunk)
 
 
 def make_mesh(config: ConfigDict) -> Mesh:

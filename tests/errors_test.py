@@ -151,3 +151,81 @@ def test_a_bad_flag_is_named(argv, words):
   (line,) = done.stderr.strip().splitlines()
   assert line.startswith("genlat: error:")
   assert all(word in line for word in words), line
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A file system of 8 MB."""
+  import subprocess
+
+  folder = tmp_path / "disk"
+  folder.mkdir()
+  mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+  try:
+    subprocess.run(mount, check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip("no small file system can be mounted here")
+  yield folder
+  subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_a_run_and_loses_nothing(small_disk, capsys):
+  quiet = {"log__tensorboard": False, "log__pictures": 0}
+  assert run(small_disk / "run", **quiet) == 0
+  capsys.readouterr()
+  kept = {p.name for p in (small_disk / "run" / "checkpoints").glob("[0-9]*")}
+  ballast = small_disk / "ballast"
+  with (
+    ballast.open("wb", buffering=0) as file,
+    pytest.raises(OSError, match="No space"),
+  ):
+    while True:
+      file.write(bytes(4096))
+  assert run(small_disk / "run", steps=6, **quiet) == 1
+  assert "disk is full" in only_line(capsys)
+  left = {p.name for p in (small_disk / "run" / "checkpoints").glob("[0-9]*")}
+  assert kept <= left
+  ballast.unlink()
+  assert run(small_disk / "run", steps=6, **quiet) == 0
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+  tmp_path, capsys, damage
+):
+  quiet = {"log__tensorboard": False, "log__pictures": 0}
+  assert run(tmp_path, **quiet) == 0
+  state = tmp_path / "checkpoints" / "4" / "state"
+  arrays = [p for p in state.rglob("d/*") if p.is_file()]
+  largest = max(arrays, key=lambda p: p.stat().st_size)
+  raw = bytearray(largest.read_bytes())
+  if damage == "flip":
+    raw[len(raw) // 2] ^= 1
+  largest.write_bytes(raw if damage == "flip" else raw[: len(raw) // 2])
+  capsys.readouterr()
+  assert run(tmp_path, steps=6, **quiet) == 0
+  err = capsys.readouterr().err
+  assert "goes on from step 2 of 6" in err
+  assert err.count("is damaged") == 1
+  assert (tmp_path / "checkpoints" / "damaged" / "4").exists()
+
+
+def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
+  from PIL import Image
+
+  folder = tmp_path / "faces" / "train"
+  folder.mkdir(parents=True)
+  for i in range(40):
+    Image.new("RGB", (20, 20), (i, 2 * i, 3 * i)).save(folder / f"{i:02d}.png")
+  (folder / "07.png").write_bytes(b"no picture at all")
+  data = {
+    "data__name": "folder",
+    "data__path": str(folder.parent),
+    "data__image_size": 8,
+    "log__tensorboard": False,
+    "log__pictures": 0,
+  }
+  assert run(tmp_path / "a", **data) == 1
+  assert "07.png" in only_line(capsys)
+  assert run(tmp_path / "b", data__on_error="skip", **data) == 0
+  assert "1 of 40" in capsys.readouterr().err

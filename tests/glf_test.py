@@ -167,7 +167,7 @@ def test_samples_do_not_depend_on_the_batch_they_are_made_in():
 
 def test_images_are_not_stretched_to_their_own_range():
   # The official script stretches every image to its min and max (1.6).
-  from genlat.trained import to_uint8
+  from genlat.generation import to_uint8
 
   grey = jnp.array([[0.25, 0.5]])
   np.testing.assert_array_equal(to_uint8(grey), [[64, 128]])

@@ -11,7 +11,15 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 
 # The loop and its kin, what they run on, and what serves them.
-RUNS = {"train", "evaluate", "sample", "trained", "run", "pictures"}
+RUNS = {
+  "evaluate",
+  "generation",
+  "pictures",
+  "run",
+  "sample",
+  "train",
+  "trained",
+}
 PARTS = {"methods", "priors", "data", "metrics", "optimizers"}
 SERVICES = {"checkpoint", "logbook", "grids", "workdir", "watchdog"}
 BASE = {"state", "scans", "sharding"}
@@ -21,7 +29,7 @@ MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
 # where it is a package. "genlat" is the package's own face, genlat.load.
 LAYERS: dict[str, set[str]] = {
   "main": {"command"},
-  "experiments": {"genlat"} | RUNS,
+  "experiments": {"genlat", "metrics"} | RUNS,
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
   "genlat": {"trained"},

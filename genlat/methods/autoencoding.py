@@ -153,3 +153,36 @@ def flow_from_config(config: ConfigDict) -> Flow:
     bins=flow.bins,
     bound=flow.bound,
   )
+
+
+def run_flow(
+  flow: Flow,
+  params: dict[str, PyTree],
+  stats: dict[str, PyTree],
+  codes: jax.Array,
+  *,
+  train: bool = False,
+  inverse: bool = False,
+) -> tuple[jax.Array, jax.Array, PyTree]:
+  """Runs the network `flow` of a method.
+
+  Args:
+    flow: the network.
+    params: weights by network.
+    stats: averages by network.
+    codes: `[B, latent]`; noise where `inverse` is on.
+    train: whether batch statistics are used.
+    inverse: whether noise is mapped to codes.
+
+  Returns:
+    The result `[B, latent]`, its log-determinant `[B]` and the averages.
+  """
+  (out, logdet), moved = states.apply(
+    flow,
+    params["flow"],
+    stats["flow"],
+    codes,
+    train=train,
+    method="inverse" if inverse else None,
+  )
+  return out, logdet, moved

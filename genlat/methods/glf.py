@@ -27,7 +27,11 @@ from ml_collections import ConfigDict
 from genlat import optimizers
 from genlat import state as states
 from genlat.losses.flow import flow_nll
-from genlat.methods.autoencoding import Autoencoding, flow_from_config
+from genlat.methods.autoencoding import (
+  Autoencoding,
+  flow_from_config,
+  run_flow,
+)
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.nets.coupling import Flow
 from genlat.state import Metrics, Player, State, advance, create, descend
@@ -112,7 +116,7 @@ class Glf:
     if not self.stop_gradient:
       nll, _ = self._nll(before, params, codes, data)
       loss = loss + nll
-    metrics = {"loss": loss, "reconstruction": rec, "code_std": codes.std()}
+    metrics = {"reconstruction": rec, "code_std": codes.std()}
     return loss, (metrics, {"encoder": enc, "decoder": dec})
 
   def flow_loss(
@@ -135,8 +139,8 @@ class Glf:
   ) -> tuple[jax.Array, Any]:
     """Mean flow NLL in nats, and the flow's averages."""
     noisy = codes + self.code_noise * data["noise"]
-    (noise, logdet), stats = states.apply(
-      self.flow, params["flow"], before.stats["flow"], noisy, train=True
+    noise, logdet, stats = run_flow(
+      self.flow, params, before.stats, noisy, train=True
     )
     return flow_nll(noise, logdet).mean(), stats
 
@@ -161,6 +165,10 @@ class Glf:
         others=before.params,
       )
       metrics |= got
+    # As in evaluation: the two parts, each counted once.
+    metrics["loss"] = (
+      self.beta * metrics["reconstruction"] + metrics["flow_nll"]
+    )
     return advance(state, self.ema), metrics
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
@@ -170,9 +178,7 @@ class Glf:
     codes = self.encode(state, x)
     raw, _ = self.nets.decode(params, state.stats, codes, train=False)
     rec = self.nets.observation.nll(raw, x, params, state.frozen)
-    (noise, logdet), _ = states.apply(
-      self.flow, params["flow"], state.stats["flow"], codes, train=False
-    )
+    noise, logdet, _ = run_flow(self.flow, params, state.stats, codes)
     nll = flow_nll(noise, logdet)
     return {
       "loss": self.beta * rec + nll,
@@ -202,12 +208,7 @@ class Glf:
     """G(F^-1(e)) with e ~ N(0, I), in evaluation mode."""
     unconditional(condition, "glf")
     noise = jax.random.normal(rng, (n, self.nets.latent))
-    (codes, _), _ = states.apply(
-      self.flow,
-      state.averaged["flow"],
-      state.stats["flow"],
-      noise,
-      train=False,
-      method="inverse",
+    codes, _, _ = run_flow(
+      self.flow, state.averaged, state.stats, noise, inverse=True
     )
     return self.decode(state, codes)

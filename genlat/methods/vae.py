@@ -23,7 +23,11 @@ from ml_collections import ConfigDict
 from genlat import distributions, optimizers
 from genlat import state as states
 from genlat.losses import elbo
-from genlat.methods.autoencoding import Autoencoding, flow_from_config
+from genlat.methods.autoencoding import (
+  Autoencoding,
+  flow_from_config,
+  run_flow,
+)
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.methods.observation import DENSITIES
 from genlat.nets.coupling import Flow
@@ -41,8 +45,7 @@ class Vae:
     nets: the networks of the image side; the encoder gives mean and
       log-variance.
     flow: the prior's or the posterior's, or None.
-    prior: 'gaussian' or 'flow'.
-    flow_posterior: whether the flow shapes the posterior instead.
+    flow_posterior: whether the flow is the posterior's.
     players: `vae`, and `flow` where there is one.
     reconstruction: weight w of the reconstruction.
     beta: weight of the KL.
@@ -53,7 +56,6 @@ class Vae:
 
   nets: Autoencoding
   flow: Flow | None
-  prior: str
   flow_posterior: bool
   players: Mapping[str, Player]
   reconstruction: float
@@ -66,12 +68,7 @@ class Vae:
   def from_config(
     cls, config: ConfigDict, image_shape: tuple[int, int, int]
   ) -> "Vae":
-    """Builds networks and players.
-
-    Raises:
-      ValueError: for unknown kinds, two flows, weights < 0, or an
-        importance-weighted objective with weights or without a density.
-    """
+    """Builds networks and players; raises ValueError for impossible blocks."""
     vae = config.vae
     _check(config)
     nets = Autoencoding.from_config(config, image_shape, statistics=2)
@@ -80,7 +77,6 @@ class Vae:
     return cls(
       nets=nets,
       flow=flow_from_config(config) if flowing else None,
-      prior=vae.prior,
       flow_posterior=vae.posterior == "flow",
       players=optimizers.players(config, turns),
       reconstruction=vae.reconstruction,
@@ -155,11 +151,11 @@ class Vae:
     if self.flow is None:
       log_p = distributions.standard_normal_log_prob(drawn)
       return drawn, log_q, log_p, {}
-    (out, logdet), stats = states.apply(
-      self.flow, params["flow"], before.stats["flow"], drawn, train=train
+    out, logdet, stats = run_flow(
+      self.flow, params, before.stats, drawn, train=train
     )
     log_out = distributions.standard_normal_log_prob(out)
-    if self.prior == "flow":
+    if not self.flow_posterior:
       return drawn, log_q, log_out + logdet, {"flow": stats}
     return out, log_q - logdet, log_out, {"flow": stats}
 
@@ -167,7 +163,7 @@ class Vae:
     """`[B]` nats: closed as far as Gaussians go, else the draws' mean."""
     if self.flow is None:
       return elbo.kl_standard_normal(terms["mean"], terms["log_var"])
-    if self.prior == "flow":
+    if not self.flow_posterior:
       return elbo.flow_prior_kl(-terms["log_p"].mean(1), terms["log_var"])
     return (terms["log_q"] - terms["log_p"]).mean(1)
 
@@ -265,23 +261,9 @@ class Vae:
     if rng is not None:
       noise = jax.random.normal(rng, codes.shape)
       codes = codes + jnp.exp(0.5 * log_var) * noise
-    if self.flow_posterior:
-      codes = self._run_flow(state, codes)
+    if self.flow is not None and self.flow_posterior:
+      codes, _, _ = run_flow(self.flow, state.averaged, state.stats, codes)
     return codes
-
-  def _run_flow(
-    self, state: State, codes: jax.Array, method: str | None = None
-  ) -> jax.Array:
-    assert self.flow is not None
-    (out, _), _ = states.apply(
-      self.flow,
-      state.averaged["flow"],
-      state.stats["flow"],
-      codes,
-      train=False,
-      method=method,
-    )
-    return out
 
   def decode(self, state: State, latent: Latent) -> Images:
     """Images of codes `[B, latent]`."""
@@ -297,8 +279,10 @@ class Vae:
     """Mean images of codes drawn from the prior."""
     unconditional(condition, "vae")
     codes = jax.random.normal(rng, (n, self.nets.latent))
-    if self.prior == "flow":
-      codes = self._run_flow(state, codes, "inverse")
+    if self.flow is not None and not self.flow_posterior:
+      codes, _, _ = run_flow(
+        self.flow, state.averaged, state.stats, codes, inverse=True
+      )
     return self.decode(state, codes)
 
 
@@ -315,24 +299,29 @@ def _check(config: ConfigDict) -> None:
       raise ValueError(
         f"config.vae.{key} must be one of {', '.join(KINDS)}; got {vae[key]!r}"
       )
-  if vae.prior == vae.posterior == "flow":
-    raise ValueError(
+  weighted = (vae.beta, vae.reconstruction) != (1.0, 1.0)
+  faults = (
+    (
+      vae.prior == vae.posterior == "flow",
       "one flow serves the prior or the posterior: set config.vae.prior or"
-      " config.vae.posterior to gaussian"
-    )
-  if vae.beta < 0 or vae.reconstruction < 0 or vae.samples < 1:
-    raise ValueError(
+      " config.vae.posterior to gaussian",
+    ),
+    (
+      min(vae.beta, vae.reconstruction) < 0 or vae.samples < 1,
       "config.vae.beta and reconstruction must be at least 0 and samples at"
-      f" least 1; got {vae.beta}, {vae.reconstruction} and {vae.samples}"
-    )
-  if vae.samples > 1:
-    if (vae.beta, vae.reconstruction) != (1.0, 1.0):
-      raise ValueError(
-        "the importance-weighted objective (config.vae.samples above 1) has"
-        " no weights: set config.vae.beta and reconstruction to 1"
-      )
-    if config.likelihood.name not in DENSITIES:
-      raise ValueError(
-        "the importance-weighted objective needs a density; set"
-        f" config.likelihood.name to one of {', '.join(DENSITIES)}"
-      )
+      f" least 1; got {vae.beta}, {vae.reconstruction} and {vae.samples}",
+    ),
+    (
+      vae.samples > 1 and weighted,
+      "the importance-weighted objective (config.vae.samples above 1) has no"
+      " weights: set config.vae.beta and reconstruction to 1",
+    ),
+    (
+      vae.samples > 1 and config.likelihood.name not in DENSITIES,
+      "the importance-weighted objective needs a density; set"
+      f" config.likelihood.name to one of {', '.join(DENSITIES)}",
+    ),
+  )
+  for wrong, line in faults:
+    if wrong:
+      raise ValueError(line)

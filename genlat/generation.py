@@ -1,0 +1,103 @@
+"""The compiled functions behind a trained model, and its uint8 images."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from genlat import sharding
+from genlat.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """A method as a key of the cache: by identity, its fields may not hash.
+
+  Attributes:
+    method: the method.
+    binary: whether it was trained on binary pixels.
+  """
+
+  method: Any
+  binary: bool
+
+  def __hash__(self) -> int:
+    """By identity."""
+    return hash((id(self.method), self.binary))
+
+  def __eq__(self, other: object) -> bool:
+    """By identity."""
+    return (
+      isinstance(other, Key)
+      and other.method is self.method
+      and other.binary == self.binary
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def compiled(
+  name: str, key: Key, law: Any, mesh: Mesh, chunk: int
+) -> Callable[..., Any]:
+  """A compiled function of a model; made once for the same arguments.
+
+  Args:
+    name: 'sample', 'decode', 'encode', 'draw' or 'posterior'.
+    key: the method.
+    law: the prior that was fitted after training, or None.
+    mesh: the devices, which share the rows.
+    chunk: rows of a call, a multiple of the devices.
+
+  Returns:
+    A function of the state, then of what its name asks for.
+  """
+  method = key.method
+
+  def inputs(images: jax.Array) -> jax.Array:
+    # A model of binary pixels is given the likelier value of each.
+    scaled = images.astype(jnp.float32) / 255.0
+    return jnp.round(scaled) if key.binary else scaled
+
+  def sample(state: State, prior: Any, rng: jax.Array) -> jax.Array:
+    if law is None:
+      return to_uint8(method.sample(state, rng, chunk))
+    codes = sharding.split_rows(law.sample(prior, rng, chunk))
+    return to_uint8(method.decode(state, codes))
+
+  def decode(state: State, codes: jax.Array) -> jax.Array:
+    return to_uint8(method.decode(state, sharding.split_rows(codes)))
+
+  def encode(state: State, images: jax.Array) -> Any:
+    return method.encode(state, inputs(sharding.split_rows(images)))
+
+  def draw(state: State, images: jax.Array, rng: jax.Array) -> Any:
+    return method.encode(state, inputs(sharding.split_rows(images)), rng)
+
+  def posterior(state: State, images: jax.Array) -> jax.Array:
+    rows = inputs(sharding.split_rows(images))
+    return jnp.stack(method.posterior(state, rows), 1)
+
+  functions = {
+    "posterior": posterior,
+    "sample": sample,
+    "decode": decode,
+    "encode": encode,
+    "draw": draw,
+  }
+  return sharding.compile(
+    functions[name], mesh, out_shardings=sharding.replicated(mesh)
+  )
+
+
+def to_uint8(images: jax.Array) -> jax.Array:
+  """floor(255 clip(x, 0, 1) + 1/2), the one quantisation of all scores."""
+  return jnp.floor(255.0 * jnp.clip(images, 0.0, 1.0) + 0.5).astype(jnp.uint8)
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+  """A replicated array as numpy, on any process."""
+  return np.asarray(array.addressable_data(0))
