@@ -91,7 +91,6 @@ def _model() -> ConfigDict:
       normalisation="batch",  # batch | none
       dtype="float32",  # of the compute: float32 | bfloat16
       remat=False,  # recompute activations in the backward pass
-      batch_statistics=False,  # normalise samples by their own batch
     )
   )
 
@@ -118,7 +117,7 @@ def _likelihood() -> ConfigDict:
       activation="tanh",  # tanh | sigmoid, of the decoder's output
       scale=1.0,  # std (gaussian) or scale (logistic) at the start, pixels
       learned_scale=False,  # one scalar, trained with the decoder
-      levels=3,  # VGG taps of the perceptual loss
+      levels=0,  # VGG taps (perceptual); 0 = 3 below 64 pixels, else 4
     )
   )
 
@@ -194,6 +193,7 @@ def _evaluation() -> ConfigDict:
         "frechet",
       ),
       samples=10000,  # made for the Fréchet distance
+      batch_statistics=False,  # normalise samples by their own batch
       resize="tf1",  # tf1 | clean
       importance_samples=50,  # of the importance-weighted bound
       seed=0,

@@ -87,7 +87,7 @@ def main() -> None:
     first = card
     print(
       f"{name:28s} {paper_name:22s} FID {value['frechet']:7.2f}"
-      f"   paper {paper:6.1f} (recalled)   step"
+      f"   paper {paper:6.1f} (recalled)"
     )
 
 

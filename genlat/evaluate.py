@@ -114,7 +114,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
   settings = config.evaluation
   reference = data.load(config.data, settings.split)
   bounded = isinstance(method, Bounded) and method.bounded
-  posterior = isinstance(method, Posterior)
+  posterior = isinstance(method, Posterior) and method.standard
   preparation = Preparation.from_config(config.data)
 
   def average() -> dict[str, float]:
@@ -161,7 +161,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
       reference_count=0,
       sample_count=0,
       ema=bool(model.state.ema),
-      normalisation="batch" if config.model.batch_statistics else "average",
+      normalisation="batch" if settings.batch_statistics else "average",
       sampler=_sampler(model),
       seed=settings.seed,
     ),
@@ -196,12 +196,13 @@ def log_weights(
     one, model.mesh, out_shardings=sharding.replicated(model.mesh)
   )
   batches = feeder.eval_batches(source, size, model.mesh, limit=settings.limit)
-  for i, (batch, mask) in enumerate(batches):
+  count = min(settings.limit or len(source), len(source))
+  for i, (batch, _) in enumerate(batches):
     rows = [
       to_host(step(model.state, batch, np.int32(i), np.int32(j)))
       for j in range(draws)
     ]
-    yield np.stack(rows)[:, np.asarray(mask) > 0]
+    yield np.stack(rows)[:, : count - i * size]
 
 
 def prior_nll(model: trained.Trained, source: Source) -> float:

@@ -153,7 +153,9 @@ def initial_state(run: Run) -> State:
     run.mesh,
     out_shardings=run.layout,
   )
-  return init(jax.random.fold_in(jax.random.key(run.config.seed), 2**31))
+  frozen = run.method.frozen()
+  state = init(jax.random.fold_in(jax.random.key(run.config.seed), 2**31))
+  return state.replace(frozen=jax.device_put(frozen, run.layout.frozen))
 
 
 def describe(run: Run) -> workdir.Description:

@@ -25,7 +25,9 @@ class State(flax.struct.PyTreeNode):
     opt: optimiser memory, by memory name and then by network. A player's
       memory has the player's own name unless it names another's.
     stats: normalisation averages by network.
-    ema: averaged weights by network that evaluation uses; empty when off.
+    ema: what evaluation uses, averaged over steps: `params` and `stats` by
+      network; empty when off. Averaged weights need normalisation averages
+      of their own: those of the moving weights do not fit them.
     frozen: weights that no player ever moves, such as those of a perceptual
       network; they travel with the checkpoint so that it stands alone.
   """
@@ -38,9 +40,9 @@ class State(flax.struct.PyTreeNode):
   frozen: dict[str, PyTree]
 
   @property
-  def averaged(self) -> dict[str, PyTree]:
-    """The weights evaluation uses: averaged where there are any."""
-    return {**self.params, **self.ema}
+  def averaged(self) -> "State":
+    """The state evaluation uses: weights and averages of `ema`, if any."""
+    return self.replace(**self.ema)
 
 
 class Player(NamedTuple):
@@ -94,7 +96,9 @@ def create(
     params=params,
     opt=opt,
     stats=stats,
-    ema=jax.tree.map(jnp.copy, params) if ema else {},
+    ema=jax.tree.map(jnp.copy, {"params": params, "stats": stats})
+    if ema
+    else {},
     frozen=frozen or {},
   )
 
@@ -206,7 +210,9 @@ def advance(state: State, ema_decay: float) -> State:
   ema = state.ema
   if ema:
     ema = jax.tree.map(
-      lambda a, p: a + (1.0 - ema_decay) * (p - a), ema, state.params
+      lambda a, p: a + (1.0 - ema_decay) * (p - a),
+      ema,
+      {"params": state.params, "stats": state.stats},
     )
   return state.replace(step=state.step + 1, ema=ema)
 

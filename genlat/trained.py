@@ -22,7 +22,9 @@ from genlat.generation import Key, compiled, to_host
 from genlat.methods.method import Method
 from genlat.state import State
 
-CHUNK = 64  # images a compiled call makes, rounded up to the devices
+# Images a compiled call makes, rounded up to the devices; where the batch's
+# own statistics count, as many as in the official GLF script.
+CHUNK, OFFICIAL = 64, 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +145,8 @@ class Trained:
 
   @property
   def _chunk(self) -> int:
-    return -(-CHUNK // self.mesh.size) * self.mesh.size
+    rows = OFFICIAL if self.config.evaluation.batch_statistics else CHUNK
+    return -(-rows // self.mesh.size) * self.mesh.size
 
   @property
   def _prior_params(self) -> Any:
@@ -165,8 +168,9 @@ class Trained:
     size, out = self._chunk, []
     for i, start in enumerate(range(0, len(rows), size)):
       part = rows[start : start + size]
-      fill = [(0, size - len(part))] + [(0, 0)] * (rows.ndim - 1)
-      out.append(to_host(fn(np.pad(part, fill), i))[: len(part)])
+      # Filled with rows of its own, should the batch's statistics count.
+      filled = part[np.arange(size) % len(part)]
+      out.append(to_host(fn(filled, i))[: len(part)])
     return np.concatenate(out) if out else rows
 
   def _call(self, name: str) -> Callable[..., Any]:

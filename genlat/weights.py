@@ -69,8 +69,8 @@ def check(
 
   Args:
     path: the file.
-    expected: its SHA-256. '' accepts any file, except that one which bears
-      the name of a published file has to be that file.
+    expected: its SHA-256; '' = that of the network's published file, or any
+      where `network` is ''.
     network: a key of PUBLISHED where the file is of that network: the error
       then names the file to get and the config key to set.
 
@@ -86,8 +86,8 @@ def check(
     named = f"{path} is no file" if str(path) else "no weight file is named"
     raise FileNotFoundError(f"{named}; {_way_out(network)}")
   got = sha256(file)
-  names = {one.file: one.sha256 for one in PUBLISHED.values()}
-  wanted = expected.lower() or names.get(file.name, got)
+  published = PUBLISHED[network].sha256 if network else got
+  wanted = expected.lower() or published
   if got != wanted:
     raise ValueError(
       f"{file} has SHA-256 {got}, expected {wanted}: it is cut short or"
@@ -155,5 +155,6 @@ def _way_out(network: str) -> str:
   one = PUBLISHED[network]
   return (
     f"pass --config.weights.{network}=PATH of {one.file}, {one.holds}"
-    f" (SHA-256 {one.sha256}), or of {one.instead} converted to safetensors"
+    f" (SHA-256 {one.sha256}), or of {one.instead} converted to safetensors,"
+    f" with its own hash in --config.weights.{network}_sha256"
   )

@@ -199,11 +199,14 @@ def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
   c = case(name, ("ema", 0.75))
   before = c.state()
   after, _ = c.step(before, c.batch, jax.random.key(0))
-  wanted = jax.tree.map(
-    lambda a, p: 0.75 * a + 0.25 * p, before.params, after.params
-  )
-  close(after.ema, wanted, rtol=1e-5, atol=1e-7)
-  swapped = after.replace(ema={}, params=after.ema)
+  for part in ("params", "stats"):
+    wanted = jax.tree.map(
+      lambda a, p: 0.75 * a + 0.25 * p,
+      getattr(before, part),
+      getattr(after, part),
+    )
+    close(after.ema[part], wanted, rtol=1e-5, atol=1e-7)
+  swapped = after.replace(ema={}, **after.ema)
   a = c.method.eval_step(after, c.batch, jax.random.key(1))
   b = c.method.eval_step(swapped, c.batch, jax.random.key(1))
   close(a, b, rtol=1e-6)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genlat import optimizers
 from genlat import state as states
 from genlat.losses.flow import flow_nll
 from tests import shipped
@@ -160,7 +161,7 @@ def test_samples_do_not_depend_on_the_batch_they_are_made_in():
   codes = method.encode(state, batch["image"])
   alone = method.decode(state, codes[:1])
   np.testing.assert_allclose(alone, method.decode(state, codes)[:1], atol=1e-5)
-  own, _, _ = glf(model__batch_statistics=True)
+  own, _, _ = glf(evaluation__batch_statistics=True)
   alone = own.decode(state, codes[:2])
   assert not np.allclose(alone, own.decode(state, codes)[:2], atol=1e-4)
 
@@ -171,3 +172,64 @@ def test_images_are_not_stretched_to_their_own_range():
 
   grey = jnp.array([[0.25, 0.5]])
   np.testing.assert_array_equal(to_uint8(grey), [[64, 128]])
+
+
+def test_an_autoencoder_alone_goes_the_same_way():
+  """One or two stages: the same seed, the same codes (glf.md 1.1, 7)."""
+  method, state, batch = glf()
+  config = shipped.config("ae_mnist", "smoke")
+  alone = shipped.build(config)
+  other = shipped.start(alone, config)
+  step, single = jax.jit(method.train_step), jax.jit(alone.train_step)
+  for i in range(2):
+    state, _ = step(state, batch, jax.random.key(i))
+    other, _ = single(other, batch, jax.random.key(i))
+  for net in ("encoder", "decoder"):
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+      state.params[net],
+      other.params[net],
+    )
+
+
+def test_the_shipped_configurations_have_the_settings_of_the_paper():
+  """glf.md 2.1 and 3."""
+  sheet = {
+    "glf_mnist": (20, 64, 100.0, "step"),
+    "glf_fashion_mnist": (20, 64, 100.0, "step"),
+    "glf_cifar10": (64, 256, 200.0, "step"),
+    "glf_celeba": (64, 256, 40.0, "constant"),
+  }
+  for name, (latent, hidden, epochs, schedule) in sheet.items():
+    config = shipped.config(name)
+    assert (config.model.latent, config.flow.hidden) == (latent, hidden)
+    assert (config.epochs, config.optimizer.schedule) == (epochs, schedule)
+    assert (config.batch_size, config.flow.blocks) == (256, 4)
+    ae = optimizers.settings_of(config, "autoencoder")
+    flow = optimizers.settings_of(config, "flow")
+    assert (ae.lr, ae.b1, ae.b2, ae.l2) == (1e-3, 0.9, 0.999, 0.0)
+    assert (flow.lr, flow.b1, flow.b2) == (1e-3, 0.8, 0.9)
+    assert (flow.eps, flow.l2) == (1e-6, 2e-5)
+    assert (ae.decay_every, ae.decay_factor) == (50.0, 0.5)
+  official = shipped.config("glf_mnist", "official").flow
+  assert official.batch_norm and official.bn_momentum == 0.9**2
+
+
+def test_batchnorm_keeps_pytorchs_share_of_its_averages():
+  method, state, batch = glf()
+  before = state.stats["encoder"]
+  _, after = method.nets.encode(
+    state.params, state.stats, batch["image"] + 1.0, train=True
+  )
+  _, again = method.nets.encode(
+    state.params, {"encoder": after}, batch["image"] + 1.0, train=True
+  )
+  # m' = 0.9 m + 0.1 batch, twice with one batch: m'' - m' = 0.9 (m' - m).
+  jax.tree.map(
+    lambda m, a, b: np.testing.assert_allclose(
+      b - a, 0.9 * (a - m), rtol=1e-3, atol=1e-6
+    ),
+    before,
+    after,
+    again,
+  )

@@ -158,5 +158,6 @@ def test_advance_counts_and_averages():
   )
   after = advance(state, 0.9)
   assert int(after.step) == 1
-  np.testing.assert_allclose(after.ema["a"]["w"], 0.9, rtol=1e-6)
-  np.testing.assert_allclose(after.averaged["b"]["w"], 1.0)
+  np.testing.assert_allclose(after.ema["params"]["a"]["w"], 0.9, rtol=1e-6)
+  np.testing.assert_allclose(after.averaged.params["a"]["w"], 0.9, rtol=1e-6)
+  np.testing.assert_allclose(after.params["a"]["w"], 0.0)

@@ -9,6 +9,9 @@ import pytest
 import genlat
 from genlat import command, data, train, workdir
 from genlat.metrics.card import read_score
+from genlat.metrics.extractors import random_extractor
+from genlat.metrics.features import extract
+from genlat.metrics.frechet import from_features
 from tests import shipped
 
 ALONE = command.Peers("", 1, 0)
@@ -119,7 +122,7 @@ def test_evaluation_stores_each_score_with_its_card(run):
     "neighbours",
     "frechet",
   }
-  assert found["frechet"]["frechet"] > 0.0
+  assert found["frechet"]["frechet"] == pytest.approx(distance(run), rel=1e-4)
   assert found["flow_nll"]["flow_nll"] == pytest.approx(
     found["likelihood"]["flow_nll"]
   )
@@ -128,6 +131,13 @@ def test_evaluation_stores_each_score_with_its_card(run):
   assert found["reconstruction"]["mse"] == pytest.approx(
     np.square(error).mean(), rel=1e-4
   )
+
+
+def distance(run: pathlib.Path) -> float:
+  """Between 64 samples and the first 64 test images, random features."""
+  extractor = random_extractor("tf1")
+  pair = [genlat.load(run).sample(64), digits(64)]
+  return from_features(*(extract(extractor, [images]) for images in pair))
 
 
 def test_a_score_does_not_depend_on_the_batch_it_is_computed_in(run):

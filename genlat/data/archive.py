@@ -3,6 +3,7 @@
 import os
 import pathlib
 import zipfile
+import zlib
 from typing import Protocol
 
 from genlat.data.source import DataError
@@ -27,6 +28,14 @@ class Archive(Protocol):
 
   def read(self, name: str) -> bytes:
     """The bytes of one file.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    ...
+
+  def checksum(self, name: str) -> int:
+    """CRC-32 of the bytes of one file, the same in a .zip and unpacked.
 
     Raises:
       DataError: if it cannot be read.
@@ -94,6 +103,10 @@ class Folder:
         " back, or set config.data.on_error=skip"
       ) from error
 
+  def checksum(self, name: str) -> int:
+    """CRC-32 of one file."""
+    return zlib.crc32(self.read(name))
+
 
 class Zip:
   """The image files inside a .zip."""
@@ -110,8 +123,9 @@ class Zip:
         " it again"
       ) from error
     infos = (info for info in self._zip.infolist() if _wanted(info.filename))
-    sizes = {info.filename: info.file_size for info in infos}
-    self.sizes = dict(sorted(sizes.items()))
+    found = {info.filename: info for info in infos}
+    self.sizes = {name: found[name].file_size for name in sorted(found)}
+    self._checksums = {name: info.CRC for name, info in found.items()}
 
   def read(self, name: str) -> bytes:
     """The bytes of one file; DataError if it fails its CRC."""
@@ -123,3 +137,7 @@ class Zip:
         f" {self.sizes.get(name, 0)} bytes; copy or fetch the archive again, or"
         " set config.data.on_error=skip"
       ) from error
+
+  def checksum(self, name: str) -> int:
+    """CRC-32 of one file, as the archive states it."""
+    return self._checksums[name]

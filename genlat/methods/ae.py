@@ -45,10 +45,15 @@ class AutoEncoder:
       ema=config.ema,
     )
 
+  def frozen(self) -> dict[str, Any]:
+    """Weights of the perceptual network, where there is one."""
+    return self.nets.observation.frozen()
+
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0."""
     del batch
-    params, stats, frozen = self.nets.init(rng)
+    # The first of two streams, as in GLF: the same seed, the same weights.
+    params, stats, frozen = self.nets.init(jax.random.split(rng)[0])
     return create(params, stats, self.players, ema=self.ema > 0, frozen=frozen)
 
   def train_step(
@@ -75,9 +80,10 @@ class AutoEncoder:
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
     """Reconstruction term and mean squared error, `[B]`."""
     del rng
-    params, x = state.averaged, batch["image"]
-    codes, _ = self.nets.encode(params, state.stats, x, train=False)
-    raw, _ = self.nets.decode(params, state.stats, codes, train=False)
+    mean, x = state.averaged, batch["image"]
+    params = mean.params
+    codes, _ = self.nets.encode(params, mean.stats, x, train=False)
+    raw, _ = self.nets.decode(params, mean.stats, codes, train=False)
     rec = self.nets.observation.nll(raw, x, params, state.frozen)
     return {
       "loss": rec,
@@ -90,7 +96,7 @@ class AutoEncoder:
   ) -> Latent:
     """Codes `[B, latent]`; deterministic."""
     del rng
-    return self.nets.encode(state.averaged, state.stats, images, train=False)[0]
+    return self.nets.codes(state, images)
 
   def decode(self, state: State, latent: Latent) -> Images:
     """Images of codes `[B, latent]`."""

@@ -28,9 +28,9 @@ class Autoencoding:
     observation: likelihood of images given the raw output.
     image_shape: H, W, C.
     latent: dimensions of a code.
-    batch_statistics: whether decoding outside of training normalises by
-      the batch at hand, as the official GLF sampling script does, instead
-      of by the averages.
+    batch_statistics: whether flow and decoder normalise by the batch at hand
+      when they make images, as the official GLF sampling script does,
+      instead of by the averages.
   """
 
   encoder: nn.Module
@@ -75,10 +75,10 @@ class Autoencoding:
     return cls(
       encoder=conv.Encoder(outputs=statistics * model.latent, **sizes),
       decoder=conv.Decoder(image_shape=image_shape, **sizes),
-      observation=Observation.from_config(config),
+      observation=Observation.from_config(config, min(image_shape[:2])),
       image_shape=image_shape,
       latent=model.latent,
-      batch_statistics=model.batch_statistics,
+      batch_statistics=config.evaluation.batch_statistics,
     )
 
   @property
@@ -124,10 +124,16 @@ class Autoencoding:
       self.decoder, params["decoder"], stats["decoder"], codes, train=train
     )
 
+  def codes(self, state: State, images: jax.Array) -> jax.Array:
+    """Encoder outputs `[B, outputs]` of images, as evaluation has them."""
+    mean = state.averaged
+    return self.encode(mean.params, mean.stats, images, train=False)[0]
+
   def images(self, state: State, codes: jax.Array) -> jax.Array:
     """Mean images `[B, H, W, C]` of codes, with the averaged weights."""
+    mean = state.averaged
     raw, _ = self.decode(
-      state.averaged, state.stats, codes, train=self.batch_statistics
+      mean.params, mean.stats, codes, train=self.batch_statistics
     )
     return self.observation.image(raw)
 

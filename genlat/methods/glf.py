@@ -88,6 +88,10 @@ class Glf:
       ema=config.ema,
     )
 
+  def frozen(self) -> dict[str, Any]:
+    """Weights of the perceptual network, where there is one."""
+    return self.nets.observation.frozen()
+
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0; the flow draws from its own stream."""
     del batch
@@ -174,11 +178,12 @@ class Glf:
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
     """Reconstruction, flow NLL in nats and mean squared error, `[B]`."""
     del rng
-    params, x = state.averaged, batch["image"]
+    mean, x = state.averaged, batch["image"]
+    params = mean.params
     codes = self.encode(state, x)
-    raw, _ = self.nets.decode(params, state.stats, codes, train=False)
+    raw, _ = self.nets.decode(params, mean.stats, codes, train=False)
     rec = self.nets.observation.nll(raw, x, params, state.frozen)
-    noise, logdet, _ = run_flow(self.flow, params, state.stats, codes)
+    noise, logdet, _ = run_flow(self.flow, params, mean.stats, codes)
     nll = flow_nll(noise, logdet)
     return {
       "loss": self.beta * rec + nll,
@@ -192,7 +197,7 @@ class Glf:
   ) -> Latent:
     """Codes `[B, latent]`; deterministic."""
     del rng
-    return self.nets.encode(state.averaged, state.stats, images, train=False)[0]
+    return self.nets.codes(state, images)
 
   def decode(self, state: State, latent: Latent) -> Images:
     """Images of codes `[B, latent]`."""
@@ -208,7 +213,13 @@ class Glf:
     """G(F^-1(e)) with e ~ N(0, I), in evaluation mode."""
     unconditional(condition, "glf")
     noise = jax.random.normal(rng, (n, self.nets.latent))
+    mean = state.averaged
     codes, _, _ = run_flow(
-      self.flow, state.averaged, state.stats, noise, inverse=True
+      self.flow,
+      mean.params,
+      mean.stats,
+      noise,
+      train=self.nets.batch_statistics,
+      inverse=True,
     )
     return self.decode(state, codes)

@@ -33,6 +33,14 @@ class Method(Protocol):
     """The turns of a train step, by name."""
     ...
 
+  def frozen(self) -> dict[str, Any]:
+    """Weights that no player moves, read from files; `{}` without any.
+
+    A new state has room for them only: the loop fills it, and from then on
+    they travel with the state.
+    """
+    ...
+
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0; reads shapes of `batch` only."""
     ...
@@ -86,7 +94,12 @@ class Bounded(Protocol):
 
 @runtime_checkable
 class Posterior(Protocol):
-  """A method whose codes are Gaussian given an image."""
+  """A method whose codes may be Gaussian given an image."""
+
+  @property
+  def standard(self) -> bool:
+    """Whether prior and posterior are Gaussian, so that the KL is closed."""
+    ...
 
   def posterior(
     self, state: State, images: Images

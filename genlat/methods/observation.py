@@ -38,6 +38,7 @@ class Observation:
     levels: number of VGG-16 taps (perceptual).
     vgg: path of the VGG-16 weights (perceptual).
     vgg_sha256: expected hash of that file; '' = the published one.
+    binary: whether pixels are 0 or 1.
   """
 
   name: str
@@ -47,10 +48,15 @@ class Observation:
   levels: int
   vgg: str
   vgg_sha256: str
+  binary: bool
 
   @classmethod
-  def from_config(cls, config: ConfigDict) -> "Observation":
-    """Reads `config.likelihood` and `config.weights`.
+  def from_config(cls, config: ConfigDict, side: int) -> "Observation":
+    """Reads `config.likelihood`, `config.weights` and `config.data`.
+
+    Args:
+      config: of the run.
+      side: of an image, pixels.
 
     Raises:
       ValueError: for unknown names, a scale <= 0, or a learned scale where
@@ -80,31 +86,57 @@ class Observation:
         "config.likelihood.learned_scale needs likelihood.name gaussian or"
         f" logistic; got {likelihood.name!r}"
       )
+    if likelihood.name == "logistic" and config.data.dequantise:
+      raise ValueError(
+        "likelihood logistic is of grey levels: set config.data.dequantise to"
+        " False, or config.likelihood.name to gaussian"
+      )
     return cls(
       name=likelihood.name,
       activation=likelihood.activation,
       scale=likelihood.scale,
       learned_scale=likelihood.learned_scale,
-      levels=likelihood.levels,
+      levels=likelihood.levels or (3 if side < 64 else 4),
       vgg=config.weights.vgg,
       vgg_sha256=config.weights.vgg_sha256,
+      binary=config.data.binarise != "none"
+      or config.data.name == "binarized_mnist",
     )
 
   @property
   def density(self) -> bool:
-    """Whether `nll` is minus the log of a density or probability."""
-    return self.name in DENSITIES
+    """Whether `nll` is minus the log of a density or probability.
+
+    A Bernoulli of grey levels is neither: its mass is not one.
+    """
+    return self.name in DENSITIES and (self.name != "bernoulli" or self.binary)
 
   def init(self) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-    """Own trained and frozen weights, by network name."""
+    """Own trained weights, and room for the frozen ones, by network name.
+
+    The room is filled with nan: what forgets to fill it is heard of.
+    """
     params: dict[str, PyTree] = {}
     if self.learned_scale:
       params["scale"] = {"log_scale": jnp.log(jnp.float32(self.scale))}
     frozen: dict[str, PyTree] = {}
     if self.name == "perceptual":
-      arrays = weights.load(self.vgg, self.vgg_sha256, network="vgg")
-      frozen["vgg"] = vgg.load_params(arrays, self.levels)
+      frozen["vgg"] = jax.tree.map(
+        lambda x: jnp.full(x.shape, jnp.nan), vgg.shapes(self.levels)
+      )
     return params, frozen
+
+  def frozen(self) -> dict[str, PyTree]:
+    """Frozen weights by network, read from their files.
+
+    Raises:
+      OSError: if a file is missing.
+      ValueError: if it is not the one expected.
+    """
+    if self.name != "perceptual":
+      return {}
+    arrays = weights.load(self.vgg, self.vgg_sha256, network="vgg")
+    return {"vgg": vgg.load_params(arrays, self.levels)}
 
   def image(self, raw: jax.Array) -> jax.Array:
     """Mean image in [0, 1] of the decoder's raw output `[B, H, W, C]`."""

@@ -23,13 +23,13 @@ from ml_collections import ConfigDict
 from genlat import distributions, optimizers
 from genlat import state as states
 from genlat.losses import elbo
+from genlat.losses.flow import flow_nll
 from genlat.methods.autoencoding import (
   Autoencoding,
   flow_from_config,
   run_flow,
 )
 from genlat.methods.method import Batch, Images, Latent, unconditional
-from genlat.methods.observation import DENSITIES
 from genlat.nets.coupling import Flow
 from genlat.state import Metrics, Player, State, advance, create, descend
 
@@ -72,6 +72,12 @@ class Vae:
     vae = config.vae
     _check(config)
     nets = Autoencoding.from_config(config, image_shape, statistics=2)
+    if vae.samples > 1 and not nets.observation.density:
+      raise ValueError(
+        "the importance-weighted objective needs a density: set"
+        " config.likelihood.name to gaussian or logistic, or to bernoulli"
+        " with config.data.binarise"
+      )
     flowing = "flow" in (vae.prior, vae.posterior)
     turns = {"vae": nets.nets} | ({"flow": ("flow",)} if flowing else {})
     return cls(
@@ -84,6 +90,10 @@ class Vae:
       samples=vae.samples,
       ema=config.ema,
     )
+
+  def frozen(self) -> dict[str, Any]:
+    """Weights of the perceptual network, where there is one."""
+    return self.nets.observation.frozen()
 
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0."""
@@ -175,14 +185,18 @@ class Vae:
   ):
     """The objective of every player."""
     terms, stats = self.terms(params, before, data, train=True)
+    values = self.objective(terms)
+    metrics = {name: value.mean() for name, value in values.items()}
+    return metrics["loss"], (metrics, stats)
+
+  def objective(self, terms: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The loss of each example and its parts, `[B]`."""
     rec, kl = terms["reconstruction"].mean(1), self.kl(terms)
     if self.samples > 1:
       loss = elbo.iwae(_log_weights(terms).T)
     else:
       loss = elbo.negative_elbo(self.reconstruction * rec, kl, self.beta)
-    values = {"loss": loss, "reconstruction": rec, "kl": kl}
-    metrics = {name: value.mean() for name, value in values.items()}
-    return metrics["loss"], (metrics, stats)
+    return {"loss": loss, "reconstruction": rec, "kl": kl}
 
   def train_step(
     self, state: State, batch: Batch, rng: jax.Array
@@ -211,16 +225,17 @@ class Vae:
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
     """The bound's terms with one draw, `[B]`; nats where it is a density."""
-    data = self._data(batch, rng, 1)
-    terms, _ = self.terms(state.averaged, state, data, train=False)
-    rec, kl = terms["reconstruction"][:, 0], self.kl(terms)
-    return {
-      "loss": elbo.negative_elbo(self.reconstruction * rec, kl, self.beta),
-      "reconstruction": rec,
-      "kl": kl,
-      "negative_elbo": rec + kl,
-      **self.nets.pixel_metrics(terms["raw"], data["image"]),
-    }
+    data, mean = self._data(batch, rng, self.samples), state.averaged
+    terms, _ = self.terms(mean.params, mean, data, train=False)
+    values = self.objective(terms)
+    if self.bounded:
+      values["negative_elbo"] = values["reconstruction"] + values["kl"]
+    if self.flow is not None and not self.flow_posterior:
+      noise, logdet, _ = run_flow(
+        self.flow, mean.params, mean.stats, terms["mean"]
+      )
+      values["flow_nll"] = flow_nll(noise, logdet)
+    return values | self.nets.pixel_metrics(terms["raw"], data["image"])
 
   def log_weights(
     self, state: State, batch: Batch, rng: jax.Array
@@ -232,13 +247,19 @@ class Vae:
     """
     if not self.nets.observation.density:
       raise ValueError(
-        f"likelihood {self.nets.observation.name!r} is no density, so there"
-        " is no bound in nats; train with config.likelihood.name=gaussian,"
-        " bernoulli or logistic"
+        f"likelihood {self.nets.observation.name!r} is no density of this"
+        " data, so there is no bound in nats; train with"
+        " config.likelihood.name=gaussian or logistic, or bernoulli with"
+        " config.data.binarise"
       )
-    data = self._data(batch, rng, 1)
-    terms, _ = self.terms(state.averaged, state, data, train=False)
+    data, mean = self._data(batch, rng, 1), state.averaged
+    terms, _ = self.terms(mean.params, mean, data, train=False)
     return _log_weights(terms)[:, 0]
+
+  @property
+  def standard(self) -> bool:
+    """Whether prior and posterior are Gaussian, so that the KL is closed."""
+    return self.flow is None
 
   @property
   def bounded(self) -> bool:
@@ -249,8 +270,7 @@ class Vae:
     self, state: State, images: Images
   ) -> tuple[jax.Array, jax.Array]:
     """Mean and log-variance of q(z_0 | x), `[B, latent]` each."""
-    out, _ = self.nets.encode(state.averaged, state.stats, images, train=False)
-    mean, log_var = jnp.split(out, 2, -1)
+    mean, log_var = jnp.split(self.nets.codes(state, images), 2, -1)
     return mean, log_var
 
   def encode(
@@ -262,7 +282,8 @@ class Vae:
       noise = jax.random.normal(rng, codes.shape)
       codes = codes + jnp.exp(0.5 * log_var) * noise
     if self.flow is not None and self.flow_posterior:
-      codes, _, _ = run_flow(self.flow, state.averaged, state.stats, codes)
+      mean = state.averaged
+      codes, _, _ = run_flow(self.flow, mean.params, mean.stats, codes)
     return codes
 
   def decode(self, state: State, latent: Latent) -> Images:
@@ -280,8 +301,14 @@ class Vae:
     unconditional(condition, "vae")
     codes = jax.random.normal(rng, (n, self.nets.latent))
     if self.flow is not None and not self.flow_posterior:
+      mean = state.averaged
       codes, _, _ = run_flow(
-        self.flow, state.averaged, state.stats, codes, inverse=True
+        self.flow,
+        mean.params,
+        mean.stats,
+        codes,
+        train=self.nets.batch_statistics,
+        inverse=True,
       )
     return self.decode(state, codes)
 
@@ -315,11 +342,6 @@ def _check(config: ConfigDict) -> None:
       vae.samples > 1 and weighted,
       "the importance-weighted objective (config.vae.samples above 1) has no"
       " weights: set config.vae.beta and reconstruction to 1",
-    ),
-    (
-      vae.samples > 1 and config.likelihood.name not in DENSITIES,
-      "the importance-weighted objective needs a density; set"
-      f" config.likelihood.name to one of {', '.join(DENSITIES)}",
     ),
   )
   for wrong, line in faults:

@@ -48,12 +48,17 @@ def likelihood(task: Task) -> tuple[Scores, Card]:
   energies, and no bound.
   """
   scores: Scores = dict(task.means())
+  settings, draws = task.config.data, 0
+  if task.log_weights is not None:
+    draws = task.config.evaluation.importance_samples
   card = dataclasses.replace(
-    task.card, sample_count=task.count, sampler="one draw of the posterior"
+    _averaged(task),
+    sampler=f"draws of the posterior: 1 for terms, {draws} for the bound",
+    quantisation=f"binarise {settings.binarise},"
+    f" dequantise {settings.dequantise}",
   )
   if task.log_weights is None:
     return scores, card
-  draws = task.config.evaluation.importance_samples
   total = elbo = 0.0
   for log_weights in task.log_weights(draws):
     total += float(bounds.importance_bound(log_weights).sum())
@@ -61,7 +66,7 @@ def likelihood(task: Task) -> tuple[Scores, Card]:
   nats = {"elbo": elbo / task.count, "importance_bound": total / task.count}
   scores |= {f"{name}_nats": value for name, value in nats.items()}
   scores["importance_samples"] = draws
-  dequantised = task.config.data.dequantise
+  dequantised = settings.dequantise
   # A Gaussian's density of undequantised grey levels bounds nothing.
   if task.config.likelihood.name != "gaussian" or dequantised:
     dimensions = int(np.prod(next(task.batches()).shape[1:]))
@@ -78,14 +83,14 @@ def flow_nll(task: Task) -> tuple[Scores, Card]:
   if task.prior_nll is not None:
     scores["prior_nll"] = task.prior_nll()
   if not scores:
-    raise Unavailable("the prior of this model is not a density of its codes")
-  return scores, dataclasses.replace(task.card, sample_count=task.count)
+    raise Unavailable("this model has no flow and no fitted prior")
+  return scores, dataclasses.replace(_averaged(task), sampler="mean codes")
 
 
 def codes(task: Task) -> tuple[Scores, Card]:
   """Active units and the KL of each dimension."""
   if task.posterior is None:
-    raise Unavailable("codes of this model are no Gaussians")
+    raise Unavailable("prior or posterior of this model are no Gaussians")
   pairs = [task.posterior(images) for images in task.batches()]
   mean, log_variance = (np.concatenate(x) for x in zip(*pairs, strict=True))
   kl = np.asarray(bounds.kl_per_dimension(mean, log_variance))
@@ -94,7 +99,7 @@ def codes(task: Task) -> tuple[Scores, Card]:
     "dimensions": mean.shape[1],
     "kl_per_dimension_nats": [float(x) for x in kl],
   }
-  return scores, dataclasses.replace(task.card, sample_count=len(mean))
+  return scores, dataclasses.replace(_averaged(task), sampler="mean codes")
 
 
 def frechet(task: Task) -> tuple[Scores, Card]:
@@ -103,7 +108,7 @@ def frechet(task: Task) -> tuple[Scores, Card]:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
   extractor = _extractor(task)
   settings = task.config.evaluation
-  # Equal counts on both sides where the reference allows: glf.md 3.
+  # As many on both sides: the distance falls with either (glf.md 3).
   count = min(task.count, settings.samples)
   reference = statistics(
     extractor,
@@ -113,8 +118,8 @@ def frechet(task: Task) -> tuple[Scores, Card]:
   )
   samples = statistics(
     extractor,
-    task.sample(settings.samples),
-    report=_progress("samples", settings.samples),
+    task.sample(count),
+    report=_progress("samples", count),
   )
   card = dataclasses.replace(
     task.card,
@@ -123,7 +128,7 @@ def frechet(task: Task) -> tuple[Scores, Card]:
     resize=extractor.resize,
     quantisation=QUANTISATION,
     reference_count=count,
-    sample_count=settings.samples,
+    sample_count=count,
   )
   return {"frechet": distances.from_statistics(samples, reference)}, card
 
@@ -147,6 +152,13 @@ def neighbours(task: Task) -> tuple[Scores, Card]:
     "held_out_to_train": float(np.median(real.distances)),
   }
   return scores, dataclasses.replace(task.card, sample_count=len(samples))
+
+
+def _averaged(task: Task) -> Card:
+  """The card of a score that makes no images: averages normalise it."""
+  return dataclasses.replace(
+    task.card, sample_count=task.count, normalisation="average"
+  )
 
 
 def _extractor(task: Task) -> Extractor:

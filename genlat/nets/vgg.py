@@ -75,6 +75,20 @@ def load_params(arrays: Mapping[str, np.ndarray], levels: int) -> PyTree:
   return params
 
 
+def shapes(levels: int) -> PyTree:
+  """Shapes of what `load_params` returns, as `jax.ShapeDtypeStruct`."""
+  last = _check_levels(levels)
+  widths = [3] + [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+  return {
+    f"conv{index}": {
+      "kernel": jax.ShapeDtypeStruct((3, 3, *widths[n : n + 2]), jnp.float32),
+      "bias": jax.ShapeDtypeStruct((widths[n + 1],), jnp.float32),
+    }
+    for n, index in enumerate(_CONVOLUTIONS)
+    if index <= last
+  }
+
+
 def features(
   params: PyTree, images: jax.Array, levels: int
 ) -> tuple[jax.Array, ...]:

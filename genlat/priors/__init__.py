@@ -39,6 +39,10 @@ def from_config(config: ConfigDict) -> Law:
       f"config.prior.name must be one of {', '.join(sorted(PRIORS))};"
       f" got {name!r}"
     )
+  if name == "flow" and config.flow.batch_norm:
+    raise ValueError(
+      "a flow prior has no BatchNorm: set config.flow.batch_norm=False"
+    )
   values = {**config.flow.to_dict(), **config.prior.to_dict()}
   values["dimension"] = config.model.latent
   fields = [field.name for field in dataclasses.fields(PRIORS[name])]

@@ -5,7 +5,6 @@ tolerance 1e-3. The fit is scikit-learn's.
 """
 
 import dataclasses
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -27,16 +26,13 @@ class Mixture:
 
   def fit(self, codes: np.ndarray, seed: int) -> PyTree:
     """`log_weights` `[K]`, `means` `[K, d]`, `choleskys` `[K, d, d]`."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     codes = check_codes(codes, self.components)
     mixture = GaussianMixture(
       self.components, tol=1e-3, max_iter=2000, random_state=seed
     )
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore", ConvergenceWarning)
-      mixture.fit(codes)
+    mixture.fit(codes)
     fitted = {
       "log_weights": np.log(np.asarray(mixture.weights_)),
       "means": np.asarray(mixture.means_),

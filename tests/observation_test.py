@@ -1,0 +1,112 @@
+"""Each observation model against a formula written out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from genlat.methods.observation import Observation
+from tests import shipped
+
+RNG = np.random.default_rng(0)
+RAW = RNG.normal(size=(2, 8, 8, 1))
+LEVELS = RNG.integers(0, 256, size=(2, 8, 8, 1)) / 255.0
+BITS = RNG.integers(0, 2, size=(2, 8, 8, 1)).astype(float)
+
+
+def observation(side: int = 8, **changes) -> Observation:
+  config = shipped.config("vae_mnist", **changes)
+  return Observation.from_config(config, side)
+
+
+def nll(images: np.ndarray, **changes) -> np.ndarray:
+  model = observation(**changes)
+  raw, x = (jnp.asarray(a, jnp.float32) for a in (RAW, images))
+  return np.asarray(model.nll(raw, x, {}, {}))
+
+
+def pixels(values: np.ndarray) -> np.ndarray:
+  return values.sum((1, 2, 3))
+
+
+UNIT = {
+  "tanh": 0.5 * np.tanh(RAW) + 0.5,
+  "sigmoid": 1.0 / (1.0 + np.exp(-RAW)),
+}
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_energies_are_sums_over_pixels(activation):
+  mean = UNIT[activation]
+  for name, wanted in (
+    ("l2", pixels((mean - LEVELS) ** 2)),
+    ("l1", pixels(np.abs(mean - LEVELS))),
+  ):
+    got = nll(LEVELS, likelihood__name=name, likelihood__activation=activation)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_a_bernoulli_has_the_decoders_mean_image(activation):
+  p = UNIT[activation]
+  wanted = -pixels(np.log(np.where(BITS == 1.0, p, 1.0 - p)))
+  got = nll(
+    BITS,
+    likelihood__name="bernoulli",
+    likelihood__activation=activation,
+    data__binarise="fixed",
+  )
+  np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_a_gaussian_is_scipys():
+  wanted = -pixels(scipy.stats.norm.logpdf(LEVELS, UNIT["tanh"], 0.3))
+  got = nll(LEVELS, likelihood__name="gaussian", likelihood__scale=0.3)
+  np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_a_logistic_is_the_mass_of_its_bin():
+  law = scipy.stats.logistic(UNIT["tanh"], 0.2)
+  below = np.where(LEVELS == 0.0, 0.0, law.cdf(LEVELS - 0.5 / 255))
+  above = np.where(LEVELS == 1.0, 1.0, law.cdf(LEVELS + 0.5 / 255))
+  got = nll(LEVELS, likelihood__name="logistic", likelihood__scale=0.2)
+  np.testing.assert_allclose(got, -pixels(np.log(above - below)), rtol=1e-4)
+
+
+def test_the_perceptual_loss_compares_images_in_one_range(real_data):
+  """Zero for equal images, the pixels' part included (glf.md 1.5, 1.6)."""
+  path = str(real_data / "weights" / "vgg16_lpips_fp16.npz")
+  model = observation(16, likelihood__name="perceptual", weights__vgg=path)
+  frozen = model.frozen()
+  raw = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+  same = model.image(raw)
+  np.testing.assert_allclose(model.nll(raw, same, {}, frozen), 0.0, atol=1e-3)
+  other = 1.0 - same
+  total = model.nll(raw, other, {}, frozen)
+  alone = jnp.abs(same - other).sum((1, 2, 3))
+  assert (np.asarray(total) > np.asarray(alone)).all()
+
+
+def test_a_new_perceptual_state_has_room_that_is_heard_of():
+  model = observation(16, likelihood__name="perceptual")
+  _, room = model.init()
+  raw = jnp.zeros((1, 16, 16, 3))
+  assert np.isnan(model.nll(raw, raw, {}, room)).all()
+
+
+def test_taps_follow_the_size_of_the_images():
+  assert observation(32).levels == 3
+  assert observation(64).levels == 4
+  assert observation(64, likelihood__levels=2).levels == 2
+
+
+def test_only_densities_of_the_data_at_hand_bound_the_likelihood():
+  grey = {"likelihood__name": "bernoulli"}
+  assert not observation(**grey).density
+  assert observation(data__binarise="dynamic", **grey).density
+  assert observation(data__name="binarized_mnist", **grey).density
+  assert observation(likelihood__name="gaussian").density
+  assert not observation().density
+  with pytest.raises(ValueError, match="config.data.dequantise"):
+    observation(likelihood__name="logistic", data__dequantise=True)
