@@ -44,13 +44,25 @@ def complete(argv: list[str]) -> list[str]:
     flags.DEFINE_string(name, "", "", flag_values=given)
   given(argv, known_only=True)
   config, mode = given["config"].value, given["mode"].value
-  if not config and mode not in ("", "train"):
+  if not config and mode not in ("", "train") and given["workdir"].value:
     own = pathlib.Path(__file__).parent / "configs" / "run.py"
     config = f"{own}:{given['workdir'].value}"
   if not config:
     return argv
-  rest = [a for a in argv[1:] if not a.startswith(("--config=", "-config="))]
+  rest = argv[1:]
+  for word in ("--config", "-config"):
+    if word in rest:
+      del rest[rest.index(word) : rest.index(word) + 2]
+  rest = [a for a in rest if not a.startswith(("--config=", "-config="))]
   return [argv[0], f"--config={config}", *rest]
+
+
+def one_line(error: Exception) -> str:
+  """The message alone, of an error that may hold a whole traceback."""
+  text = str(error)
+  if "Traceback (most recent call last)" in text:
+    text = text.strip().splitlines()[-1].partition(": ")[2]
+  return " ".join(text.split())
 
 
 def main(argv: list[str]) -> int:
@@ -61,13 +73,13 @@ def main(argv: list[str]) -> int:
     rest = flags.FLAGS(sys.argv)[1:]
     if rest:
       raise ValueError(f"unknown argument {rest[0]!r}; flags begin with --")
-    for name in ("config", "workdir"):
-      if flags.FLAGS[name].value is None:
+    for name in ("workdir", "config"):
+      if not flags.FLAGS[name].value:
         raise ValueError(f"--{name} is missing; see --helpfull")
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value or "")
     config.to_json()  # a file that failed to load says so only when it is read
   except (flags.Error, AttributeError, LookupError, OSError, ValueError) as e:
-    print(f"genlat: error: {' '.join(str(e).split())}", file=sys.stderr)
+    print(f"genlat: error: {one_line(e)}", file=sys.stderr)
     return 2
   from genlat import command
 

@@ -46,7 +46,7 @@ def base() -> ConfigDict:
       validate=1000,  # steps between validations; needs data.validation
       tensorboard=True,
       wandb=False,
-      watchdog=600.0,  # seconds without a step until a run with peers ends
+      watchdog=60.0,  # seconds without a step until a run with peers ends
     )
   )
   config.mesh = ConfigDict(dict(fsdp=1))  # devices that share one copy

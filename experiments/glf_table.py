@@ -45,10 +45,8 @@ def command(mode: str, workdir: pathlib.Path, *flags: str) -> None:
 def score(name: str, args: argparse.Namespace) -> pathlib.Path:
   """Trains and evaluates a row; returns the file of its score."""
   workdir = args.runs / name
-  dataset = name.split("_", 1)[1] if name.startswith("glf") else name
-  dataset = next(
-    d for d in ("fashion_mnist", "mnist", "cifar10") if dataset.endswith(d)
-  )
+  known = ("fashion_mnist", "mnist", "cifar10")
+  dataset = next(d for d in known if name.endswith(d))
   train = [f"--config=configs/{name}.py"]
   if args.data:
     train.append(f"--config.data.path={args.data / dataset}")
@@ -59,7 +57,7 @@ def score(name: str, args: argparse.Namespace) -> pathlib.Path:
     "evaluate",
     workdir,
     f"--config.weights.inception={args.inception}",
-    "--config.evaluation.metrics=('frechet','reconstruction')",
+    "--config.evaluation.metrics=frechet,reconstruction",
   )
   scores = sorted(
     workdir.glob("scores/*/frechet.json"), key=lambda p: int(p.parent.name)

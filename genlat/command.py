@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 from ml_collections import ConfigDict
 
+from genlat import watchdog
+
 PACKAGE = pathlib.Path(__file__).parent
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -71,7 +73,10 @@ def run(
   with one_line() as failed:
     if peers.processes != 1:
       sharding.start_processes(
-        peers.coordinator, peers.processes, peers.process
+        peers.coordinator,
+        peers.processes,
+        peers.process,
+        max(100, round(4 * config.log.watchdog)),
       )
     MODES[mode](config, workdir, options)
   return int(failed())
@@ -87,6 +92,8 @@ def one_line() -> Iterator[Callable[[], bool]]:
   try:
     yield lambda: bool(failures)
   except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+    if watchdog.of_a_peer(error):
+      watchdog.leave()
     frames = traceback.extract_tb(error.__traceback__)
     ours = frames and PACKAGE in pathlib.Path(frames[-1].filename).parents
     system = isinstance(error, OSError) and error.errno is not None

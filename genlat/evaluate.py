@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from genlat import data, grids, sharding, trained
 from genlat.data import feeder
 from genlat.data.images import Preparation
 from genlat.data.source import Source
-from genlat.generation import to_host
+from genlat.generation import Key, to_host
 from genlat.methods.method import Bounded, Method, Posterior
 from genlat.metrics import scores
 from genlat.metrics.card import Card, write_score
@@ -22,34 +22,26 @@ from genlat.run import say
 from genlat.state import State
 
 
-def means(
-  method: Method,
-  state: State,
-  source: Source,
-  mesh: Mesh,
-  preparation: Preparation,
-  *,
-  batch_size: int,
-  seed: int,
-  limit: int = 0,
-) -> dict[str, float]:
-  """Means over a split of what `method.eval_step` gives of each example.
+@functools.lru_cache(maxsize=8)
+def compile_values(
+  key: Key, preparation: Preparation, mesh: Mesh, seed: int
+) -> Callable[..., Any]:
+  """The sums over a batch of what `method.eval_step` gives of each example.
 
   Args:
-    method: the method.
-    state: its weights; averaged ones are used where there are any.
-    source: the split.
-    mesh: the devices.
+    key: the method.
     preparation: of the images.
-    batch_size: images a call; rounded up to the devices.
+    mesh: the devices.
     seed: of draws.
-    limit: examples read; 0 = all.
+
+  Returns:
+    (state, batch, mask, number of the batch) -> sums by name.
   """
-  size = _rounded(batch_size, source, mesh)
+  method: Method = key.method
 
   def one(state: State, batch: Any, mask: jax.Array, i: jax.Array) -> Any:
-    key = jax.random.fold_in(jax.random.key(seed), i)
-    on_data, on_step = jax.random.split(key)
+    rng = jax.random.fold_in(jax.random.key(seed), i)
+    on_data, on_step = jax.random.split(rng)
     batch = preparation(batch, on_data, train=False)
     values = method.eval_step(state, batch, on_step)
     # A padded row may hold anything, so it is cut out, not multiplied by 0.
@@ -57,11 +49,32 @@ def means(
       k: jax.numpy.where(mask > 0, v, 0.0).sum() for k, v in values.items()
     }
 
-  step = sharding.compile(one, mesh, out_shardings=sharding.replicated(mesh))
+  return sharding.compile(one, mesh, out_shardings=sharding.replicated(mesh))
+
+
+def means(
+  values: Callable[..., Any],
+  state: State,
+  source: Source,
+  mesh: Mesh,
+  batch_size: int,
+  limit: int = 0,
+) -> dict[str, float]:
+  """Means over a split of what a method's `eval_step` gives of each example.
+
+  Args:
+    values: from `compile_values`.
+    state: the weights; averaged ones are used where there are any.
+    source: the split.
+    mesh: the devices.
+    batch_size: images a call; rounded up to the devices.
+    limit: examples read; 0 = all.
+  """
+  size = _rounded(batch_size, source, mesh)
   total: dict[str, float] = {}
   batches = feeder.eval_batches(source, size, mesh, limit=limit)
   for i, (batch, mask) in enumerate(batches):
-    for name, value in step(state, batch, mask, np.int32(i)).items():
+    for name, value in values(state, batch, mask, np.int32(i)).items():
       total[name] = total.get(name, 0.0) + float(to_host(value))
   count = min(limit or len(source), len(source))
   return {name: value / count for name, value in total.items()}
@@ -78,7 +91,9 @@ def evaluate(model: trained.Trained, directory: pathlib.Path) -> None:
     ValueError: for an unknown metric or split.
   """
   settings = model.config.evaluation
-  for name in settings.metrics:
+  # A list on the command line arrives as one word.
+  chosen = [n for item in settings.metrics for n in item.split(",")]
+  for name in chosen:
     if name not in scores.METRICS:
       raise ValueError(
         f"config.evaluation.metrics: unknown metric {name!r}; known:"
@@ -86,7 +101,7 @@ def evaluate(model: trained.Trained, directory: pathlib.Path) -> None:
       )
   folder = directory / "scores" / str(model.step)
   task = describe(model, folder)
-  for name in settings.metrics:
+  for name in chosen:
     try:
       values, card = scores.METRICS[name](task)
     except Unavailable as reason:
@@ -118,15 +133,14 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
   preparation = Preparation.from_config(config.data)
 
   def average() -> dict[str, float]:
+    key = Key(method, config.data.binarise != "none")
     return means(
-      method,
+      compile_values(key, preparation, model.mesh, settings.seed),
       model.state,
       reference,
       model.mesh,
-      preparation,
-      batch_size=settings.batch_size,
-      seed=settings.seed,
-      limit=settings.limit,
+      settings.batch_size,
+      settings.limit,
     )
 
   def picture(name: str, left: np.ndarray, rows: np.ndarray) -> None:

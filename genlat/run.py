@@ -20,7 +20,35 @@ from genlat.data.source import Source
 from genlat.methods.method import Method
 from genlat.state import Metrics, State
 
-AT_LEAST_ONE = ("checkpoint.every", "log.every", "steps_per_call")
+AT_LEAST_ONE = (
+  "checkpoint.every",
+  "checkpoint.keep",
+  "evaluation.batch_size",
+  "evaluation.importance_samples",
+  "evaluation.samples",
+  "flow.bins",
+  "flow.blocks",
+  "flow.hidden",
+  "log.every",
+  "log.validate",
+  "model.hidden",
+  "optimizer.accumulate",
+  "prior.batch_size",
+  "prior.components",
+  "steps_per_call",
+)
+AT_LEAST_ZERO = (
+  "evaluation.limit",
+  "likelihood.levels",
+  "log.pictures",
+  "log.watchdog",
+  "optimizer.clip",
+  "optimizer.decay_factor",
+  "optimizer.l2",
+  "optimizer.warmup",
+  "optimizer.weight_decay",
+)
+BELOW_ONE = ("data.validation", "ema", "optimizer.b1", "optimizer.b2")
 
 
 def say(line: str) -> None:
@@ -70,6 +98,28 @@ class Run:
     return jax.tree.map(lambda x: x.sharding, self.abstract)
 
 
+def check_ranges(config: ConfigDict) -> None:
+  """Raises ValueError for a number out of range, by its key."""
+  for keys, low, high in (
+    (AT_LEAST_ONE, 1, None),
+    (AT_LEAST_ZERO, 0, None),
+    (BELOW_ONE, 0, 1),
+  ):
+    for key in keys:
+      value: Any = config
+      for part in key.split("."):
+        value = value[part]
+      if value < low or (high is not None and value >= high):
+        bounds = f"at least {low}" if high is None else f"in [{low}, {high})"
+        raise ValueError(f"config.{key} must be {bounds}; got {value}")
+  channels = config.model.channels
+  if len(channels) != 2 or min(channels) < 1:
+    raise ValueError(
+      "config.model.channels must be two numbers of at least 1, such as"
+      f" 64,128; got {channels}"
+    )
+
+
 def resolve(config: ConfigDict, source: Source) -> ConfigDict:
   """A copy of the configuration with all that follows from the data set.
 
@@ -77,6 +127,7 @@ def resolve(config: ConfigDict, source: Source) -> ConfigDict:
     ValueError: for a batch larger than the data, or nothing to train.
   """
   config = config.copy_and_resolve_references().unlock()
+  check_ranges(config)
   if config.batch_size < 1 or config.batch_size > len(source):
     raise ValueError(
       f"config.batch_size must be 1 to {len(source)}, the size of the train"
@@ -90,14 +141,6 @@ def resolve(config: ConfigDict, source: Source) -> ConfigDict:
       "nothing to train: config.steps or config.epochs must be above 0;"
       f" got {config.steps} and {config.epochs}"
     )
-  for key in AT_LEAST_ONE:
-    value: Any = config
-    for part in key.split("."):
-      value = value[part]
-    if value < 1:
-      raise ValueError(f"config.{key} must be at least 1 step; got {value}")
-  if not 0.0 <= config.ema < 1.0:
-    raise ValueError(f"config.ema must be in [0, 1); got {config.ema}")
   if config.checkpoint.best and not config.data.validation:
     raise ValueError(
       "config.checkpoint.best needs a validation split: set"
@@ -113,8 +156,9 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   if config.data.validation:
     validation = datasets.load(config.data, "validation")
   config = resolve(config, source)
-  mesh = trained.make_mesh(config)
+  mesh = trained.make_mesh(config.mesh.fsdp)
   method = methods.build(config, source.image_shape)
+  check_best(config, method, source.image_shape)
   run = Run(
     config=config,
     workdir=directory,
@@ -143,6 +187,22 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
     with config.unlocked():
       config.steps_per_call = 1
   return run
+
+
+def check_best(
+  config: ConfigDict, method: Method, shape: tuple[int, int, int]
+) -> None:
+  """Raises ValueError where the best metric is none of the method's."""
+  image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+  batch = {"image": image, "index": jax.ShapeDtypeStruct((1,), jnp.int32)}
+  key = jax.random.key(0)
+  state = jax.eval_shape(method.init, key, batch)
+  known = sorted(jax.eval_shape(method.eval_step, state, batch, key))
+  if config.checkpoint.best and config.checkpoint.best not in known:
+    raise ValueError(
+      f"config.checkpoint.best must be one of {', '.join(known)};"
+      f" got {config.checkpoint.best!r}"
+    )
 
 
 def initial_state(run: Run) -> State:
@@ -207,8 +267,8 @@ def compile_step(
     donate: whether the state's buffers are reused for the result.
 
   Returns:
-    (state, feed) -> (state, metrics of the last step, `[]` bool whether the
-    metrics of all of them are finite).
+    (state, feed) -> (state, metrics of the last step, `[]` int32 the first
+    step whose metrics are not finite, or 0).
   """
   seed = run.config.seed
 
@@ -219,19 +279,21 @@ def compile_step(
     batch = run.preparation(batch, on_data, train=True)
     state, metrics = run.method.train_step(state, batch, on_step)
     finite = jnp.stack([jnp.isfinite(v) for v in metrics.values()]).all()
-    return state, (metrics, finite)
+    return state, (metrics, jnp.where(finite, 0, state.step))
 
   def step(state: State, feed: Any):
     if calls == 1:
-      state, (metrics, finite) = one(state, feed, 0)
-      return state, metrics, finite
-    state, (metrics, finite) = scans.scan(
+      state, (metrics, failed) = one(state, feed, 0)
+      return state, metrics, failed
+    state, (metrics, failed) = scans.scan(
       lambda state, i: one(state, feed, i),
       state,
       jnp.arange(calls),
       convolutional=run.convolutional,
     )
-    return state, jax.tree.map(lambda x: x[-1], metrics), finite.all()
+    # The first that failed; all after it fail too.
+    failed = jnp.where(failed.any(), failed[(failed > 0).argmax()], 0)
+    return state, jax.tree.map(lambda x: x[-1], metrics), failed
 
   whole = sharding.replicated(run.mesh)
   return sharding.compile(

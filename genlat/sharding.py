@@ -145,7 +145,6 @@ def compile(
   in_shardings: Any = None,
   out_shardings: Any = None,
   donate: tuple[int, ...] = (),
-  static: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
   """`jax.jit` over a mesh: the only place in genlat that calls it.
 
@@ -155,7 +154,6 @@ def compile(
     in_shardings: as in `jax.jit`; None leaves them to the arguments.
     out_shardings: as in `jax.jit`.
     donate: positions of arguments whose buffers the result may reuse.
-    static: positions of arguments that are compile-time constants.
 
   Returns:
     The compiled function, with `jitted` (the bare `jax.jit` object, for
@@ -165,7 +163,6 @@ def compile(
   jitted = jax.jit(
     fn,
     donate_argnums=donate,
-    static_argnums=static,
     **{k: v for k, v in given.items() if v is not None},
   )
 
@@ -208,7 +205,7 @@ def to_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def start_processes(
-  coordinator: str, processes: int, process: int, heartbeat: int = 100
+  coordinator: str, processes: int, process: int, heartbeat: int
 ) -> None:
   """Joins a run of several processes; TPU pods and Slurm are detected.
 
@@ -216,7 +213,8 @@ def start_processes(
     coordinator: 'host:port' of process 0; '' leaves everything to detection.
     processes: number of processes.
     process: index of this one.
-    heartbeat: seconds of silence after which a peer counts as dead.
+    heartbeat: seconds of silence after which JAX itself ends the process,
+      with a dump: longer than the watchdog waits.
   """
   if coordinator:
     jax.distributed.initialize(

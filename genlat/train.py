@@ -7,6 +7,7 @@ newest checkpoint and ends with the same bits.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import pathlib
 import signal
@@ -20,7 +21,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from genlat import evaluate, pictures, priors, sharding, trained, workdir
+from genlat import (
+  evaluate,
+  generation,
+  pictures,
+  priors,
+  sharding,
+  trained,
+  workdir,
+)
 from genlat import run as runs
 from genlat.checkpoint import Checkpoints, RunLock
 from genlat.generation import to_host
@@ -65,12 +74,13 @@ def train(config: ConfigDict, directory: pathlib.Path) -> None:
           finish(run, state, logbook)
 
 
-def open_checkpoints(run: Run) -> Checkpoints:
-  """The run's checkpoints, for writing."""
+def open_checkpoints(run: Run, *, read_only: bool = False) -> Checkpoints:
+  """The run's checkpoints."""
   return Checkpoints(
     run.workdir / "checkpoints",
     keep=run.config.checkpoint.keep,
     best_metric=run.config.checkpoint.best,
+    read_only=read_only,
   )
 
 
@@ -95,16 +105,16 @@ def loop(
   record = Recorder(run, logbook)
   dog = Watchdog(config.log.watchdog if jax.process_count() > 1 else 0.0)
   with stopper() as stopped:
-    while step < config.steps and not stopped(step):
+    while step < config.steps and not stopped():
       calls = many if step + many <= config.steps else 1
       feed = run.feeder.feed(step, calls)
       dispatch = several if calls > 1 else single
-      state, metrics, finite = dispatch(state, feed)
+      state, metrics, failed = dispatch(state, feed)
       due = lambda every, a=step, b=step + calls: b // every > a // every
       step += calls
       last = step == config.steps
       logged = metrics if due(config.log.every) or last else {}
-      record(late.push(step, {"finite": finite, **logged}))
+      record(late.push(step, {"failed": failed, **logged}))
       dog.beat()
       if last or due(config.checkpoint.every):
         record(late.flush())
@@ -138,8 +148,8 @@ class Recorder:
     """Writes entries `(step, metrics)`; only logged steps carry a loss."""
     config = self._run.config
     for step, metrics in ready:
-      if not metrics.pop("finite"):
-        raise NonFinite(explain(self._run, step))
+      if failed := int(metrics.pop("failed")):
+        raise NonFinite(explain(self._run, failed))
       if self._from < 0:  # the first call holds the compilation
         self._clock, self._from = time.monotonic(), step
       if not metrics:
@@ -172,14 +182,15 @@ def validate(
 ) -> dict[str, float]:
   """Mean metrics over the validation split; written to the logbook."""
   assert run.validation is not None
-  metrics = evaluate.means(
-    run.method,
-    state,
-    run.validation,
-    run.mesh,
+  settings = run.config.evaluation
+  step_of = evaluate.compile_values(
+    generation.Key(run.method, run.preparation.binarise != "none"),
     run.preparation,
-    batch_size=run.config.evaluation.batch_size,
-    seed=run.config.evaluation.seed,
+    run.mesh,
+    settings.seed,
+  )
+  metrics = evaluate.means(
+    step_of, state, run.validation, run.mesh, settings.batch_size
   )
   logbook.write(step, metrics, "validation")
   return metrics
@@ -191,7 +202,11 @@ def finish(run: Run, state: State, logbook: Logbook) -> None:
     run.config, run.method, state, run.train.image_shape, run.mesh
   )
   if run.config.prior.name != "none":
-    model = fit_prior(model, run.workdir, run.train)
+    prior = priors.load(run.workdir, model.step, run.config.prior.name)
+    if prior and prior.law == priors.from_config(run.config):
+      model = dataclasses.replace(model, prior=prior)
+    else:
+      model = fit_prior(model, run.workdir, run.train)
   pictures.Pictures(run, logbook).draw(model, int(state.step))
   pictures.curves(run.workdir)
   say(f"done at step {int(state.step)}; pictures in {run.workdir / 'images'}")
@@ -214,19 +229,21 @@ def fit_prior(
 
 
 @contextlib.contextmanager
-def stopper() -> Iterator[Callable[[int], bool]]:
-  """Whether to stop before a step: SIGTERM came, to any process.
+def stopper() -> Iterator[Callable[[], bool]]:
+  """Whether to stop before a dispatch: SIGTERM came, to any process.
 
-  Several processes agree on the step through JAX's preemption notifier,
-  which owns the signal there; every process must ask at every step.
+  Several processes agree on the dispatch through JAX's preemption notifier,
+  which owns the signal there; every process must ask before each one, with a
+  number that grows by one.
   """
   if jax.process_count() > 1:
-    yield multihost_utils.reached_preemption_sync_point
+    asked = itertools.count()
+    yield lambda: multihost_utils.reached_preemption_sync_point(next(asked))
     return
-  asked = []
-  before = signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+  signals = []
+  before = signal.signal(signal.SIGTERM, lambda *_: signals.append(True))
   try:
-    yield lambda step: bool(asked)
+    yield lambda: bool(signals)
   finally:
     signal.signal(signal.SIGTERM, before)
 
@@ -268,13 +285,19 @@ def replay(config: ConfigDict, directory: pathlib.Path) -> None:
     )
   bad = json.loads(facts.read_text())["step"]
   run = runs.prepare(config, directory)
-  with contextlib.closing(open_checkpoints(run)) as checkpoints:
+  runs.adopt(run)
+  with contextlib.closing(open_checkpoints(run, read_only=True)) as checkpoints:
     state = resume(run, checkpoints)
+  if int(state.step) >= bad:
+    raise workdir.RunError(
+      f"the run in {directory} went on after step {bad} failed: its newest"
+      f" checkpoint is of step {int(state.step)}; there is nothing to replay"
+    )
   single = runs.compile_step(run, 1, donate=False)
   for step in range(int(state.step), bad):
     feed = run.feeder.feed(step, 1)
     with jax.debug_nans(step + 1 == bad), jax.debug_infs(step + 1 == bad):
-      state, metrics, finite = single(state, feed)
-    if not finite or step + 1 == bad:
+      state, metrics, failed = single(state, feed)
+    if failed or step + 1 == bad:
       values = {k: float(v) for k, v in metrics.items()}
       say(f"step {step + 1}: {values}")

@@ -180,9 +180,9 @@ class Trained:
     return compiled(name, key, law, self.mesh, self._chunk)
 
 
-def make_mesh(config: ConfigDict) -> Mesh:
-  """The mesh of `config.mesh` over all devices; scans are told of it."""
-  mesh = sharding.make_mesh(config.mesh.fsdp)
+def make_mesh(fsdp: int) -> Mesh:
+  """A mesh over all devices, `fsdp` of them a copy; scans are told of it."""
+  mesh = sharding.make_mesh(fsdp)
   scans.use_platform(mesh.devices.flat[0].platform)
   return mesh
 
@@ -214,8 +214,9 @@ def load(
     config: the run's configuration with changeable keys overridden.
 
   Returns:
-    The model, with averaged weights where the run kept them, and with the
-    prior that was fitted to this checkpoint's codes, if any.
+    The model, with averaged weights where the run kept them. A prior that
+    was fitted to this checkpoint's codes is used where `config.prior.name`
+    names it, or where the method has no prior of its own.
 
   Raises:
     RunError: where there is no run, or `config` is another run's.
@@ -227,8 +228,20 @@ def load(
     config = description.config
   else:
     workdir.check_same(root, description.config, config)
-  mesh = make_mesh(config)
-  method = methods.build(config, description.image_shape)
+    config = config.copy_and_resolve_references().unlock()
+    for key in ("steps", "epoch_steps"):
+      config[key] = description.config[key]
+    config.lock()
+  # A model fits any number of devices, whatever it was trained on.
+  fsdp = config.mesh.fsdp
+  mesh = make_mesh(fsdp if jax.device_count() % fsdp == 0 else 1)
+  try:
+    method = methods.build(config, description.image_shape)
+  except AttributeError as error:
+    raise workdir.RunError(
+      f"{root} was written by genlat {description.versions.get('genlat')},"
+      f" whose configuration lacks a key of this one: {error}"
+    ) from error
   abstract = abstract_state(method, description.image_shape, mesh)
   checkpoints = Checkpoints(
     root / "checkpoints",
@@ -239,7 +252,10 @@ def load(
   state, _, _ = checkpoints.restore(abstract, _step(checkpoint))
   checkpoints.close()
   model = Trained(config, method, state, description.image_shape, mesh)
-  return dataclasses.replace(model, prior=priors.load(root, model.step))
+  name = config.prior.name
+  if name == "none" and method.generative:
+    return model
+  return dataclasses.replace(model, prior=priors.load(root, model.step, name))
 
 
 def _step(checkpoint: str | int) -> str | int:

@@ -4,8 +4,29 @@ import os
 import sys
 import threading
 import time
+from typing import NoReturn
 
 EXIT = 75  # the status of a run that its caller may start again
+
+
+LINE = (
+  "another process is gone or stuck; start all processes again with the same"
+  " command and they go on from the last checkpoint"
+)
+
+
+def leave(reason: str = "") -> NoReturn:
+  """Ends the process at once, with one line: no barrier can be passed."""
+  print(f"genlat: {reason}{LINE}", file=sys.stderr, flush=True)
+  os._exit(EXIT)
+
+
+def of_a_peer(error: BaseException) -> bool:
+  """Whether an error says that another process of the run is gone."""
+  if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+    return False
+  words = ("gloo", "connection", "coordination", "heartbeat", "peer", "barrier")
+  return any(word in str(error).lower() for word in words)
 
 
 class Watchdog:
@@ -39,11 +60,4 @@ class Watchdog:
       time.sleep(min(0.5, self._limit / 4))
       last = self._last
       if last and time.monotonic() - last > self._limit:
-        print(
-          f"genlat: no step finished for {self._limit:g} s; another process"
-          " is gone or stuck; start all processes again with the same command"
-          " and they go on from the last checkpoint",
-          file=sys.stderr,
-          flush=True,
-        )
-        os._exit(EXIT)
+        leave(f"no step finished for {self._limit:g} s: ")

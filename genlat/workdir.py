@@ -128,7 +128,8 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Keys that differ and may not, each as 'key: old -> new'."""
   before, after = _flat(old), _flat(new)
   found = []
-  for key in sorted(set(before) | set(after)):
+  # A key that an older run does not know had no other value.
+  for key in sorted(before):
     free = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
     if not free and before.get(key) != after.get(key):
       found.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")

@@ -1,6 +1,8 @@
 """Each mistake ends in one line that names the cause and the way out."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ import main
 from genlat import command
 from tests import shipped
 
+CONFIG = "configs/glf_digits.py:smoke"
 OPTIONS = command.Options("last", 4, 0, "")
 ALONE = command.Peers("", 1, 0)
 
@@ -40,6 +43,17 @@ def trained(tmp_path_factory):
     ({"batch_size": 100000}, ["config.batch_size", "100000"]),
     ({"batch_size": 6}, ["multiple of the 4 devices", "6"]),
     ({"ema": 1.0}, ["config.ema", "1.0"]),
+    ({"log__validate": 0}, ["config.log.validate", "0"]),
+    ({"optimizer__accumulate": 0}, ["config.optimizer.accumulate", "0"]),
+    ({"optimizer__warmup": -1}, ["config.optimizer.warmup", "-1"]),
+    ({"optimizer__b1": 1.5}, ["config.optimizer.b1", "1.5"]),
+    ({"model__channels": (8,)}, ["config.model.channels", "(8,)"]),
+    ({"model__hidden": 0}, ["config.model.hidden", "0"]),
+    ({"flow__blocks": 0}, ["config.flow.blocks", "0"]),
+    (
+      {"checkpoint__best": "fid", "data__validation": 0.2},
+      ["config.checkpoint.best", "loss", "'fid'"],
+    ),
     ({"log__every": 0}, ["config.log.every", "0"]),
     ({"checkpoint__best": "loss"}, ["config.data.validation"]),
     ({"optimizer__accumulate": 3}, ["config.optimizer.accumulate", "16"]),
@@ -127,6 +141,7 @@ def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
   "argv, words",
   [
     (["--config.optimizer.lrr=1"], ["lrr", "lr"]),
+    (["--config", CONFIG, "--config.steps=x"], ["steps", "'x'"]),
     (["--config.optimizer.lr=fast"], ["fast"]),
     (["--config.steps=1.5"], ["1.5"]),
     (["--mode=trian"], ["trian", "train"]),
@@ -135,19 +150,27 @@ def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
     (["--config=configs/nothing.py"], ["nothing.py"]),
   ],
 )
-def test_a_bad_flag_is_named(argv, words):
-  import subprocess
-  import sys
+def test_a_bad_flag_is_named(argv, words, tmp_path):
+  given = [] if "config=" in argv[0] else [f"--config={CONFIG}"]
+  refused([f"--workdir={tmp_path}", *given, *argv], words)
 
+
+@pytest.mark.parametrize("mode", ["evaluate", "sample"])
+def test_a_mode_without_its_run_is_refused_on_the_command_line(mode, tmp_path):
+  refused([f"--mode={mode}", f"--workdir={tmp_path}"], ["no run in"])
+  (tmp_path / "run.json").write_text('{"config": ')
+  refused([f"--mode={mode}", f"--workdir={tmp_path}"], ["run.json", "damaged"])
+  refused([f"--mode={mode}"], ["--workdir is missing"])
+
+
+def refused(argv: list[str], words: list[str]) -> None:
   done = subprocess.run(
-    [sys.executable, "main.py", "--workdir=none"]
-    + ["--config=configs/glf_digits.py:smoke"] * ("--config=" not in argv[0])
-    + argv,
+    [sys.executable, "main.py", *argv],
     cwd=pathlib.Path(main.__file__).parent,
     capture_output=True,
     text=True,
   )
-  assert done.returncode == 2
+  assert done.returncode == 2, done.stderr
   (line,) = done.stderr.strip().splitlines()
   assert line.startswith("genlat: error:")
   assert all(word in line for word in words), line
@@ -156,8 +179,6 @@ def test_a_bad_flag_is_named(argv, words):
 @pytest.fixture
 def small_disk(tmp_path):
   """A file system of 8 MB."""
-  import subprocess
-
   folder = tmp_path / "disk"
   folder.mkdir()
   mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]

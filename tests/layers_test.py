@@ -33,7 +33,7 @@ LAYERS: dict[str, set[str]] = {
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
   "genlat": {"trained"},
-  "command": {"data", "sharding"} | RUNS,
+  "command": {"data", "sharding", "watchdog"} | RUNS,
   **{run: RUNS | PARTS | SERVICES | BASE for run in RUNS},
   "methods": MODEL,
   "priors": MODEL | {"scans", "sharding"},

@@ -221,8 +221,9 @@ class Checkpoints:
   def _number(self, step: int | str) -> int:
     if step == "best" and not self._best.metric:
       raise ValueError(
-        "checkpoint 'best' needs a validation split: train with"
-        " --config.data.validation=0.05, or ask for 'last' or a step"
+        "checkpoint 'best' needs a validation split and a metric: train with"
+        " --config.data.validation=0.05 --config.checkpoint.best=loss, or ask"
+        " for 'last' or a step"
       )
     number = self.best() if step == "best" else step
     if number not in self.steps():
@@ -233,9 +234,13 @@ class Checkpoints:
     return int(number)
 
   def _nothing(self) -> str:
-    found = f"all of {self.steps()} are damaged" if self.steps() else "none"
+    if self.steps():
+      return (
+        f"all checkpoints in {self.directory}, {self.steps()}, are damaged:"
+        " move that folder away to start anew, or give another --workdir"
+      )
     return (
-      f"no checkpoint to restore in {self.directory}: {found}; train first"
+      f"no checkpoint to restore in {self.directory}; train first"
       " (--mode=train), or give the --workdir of another run"
     )
 

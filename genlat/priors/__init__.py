@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from genlat.priors.flow import FlowPrior
@@ -56,23 +57,38 @@ def save(root: pathlib.Path, step: int, fitted: Fitted) -> pathlib.Path:
   flat = traverse_util.flatten_dict(fitted.params, sep="/")
   arrays = {k: np.ascontiguousarray(v) for k, v in flat.items()}
   law = {"name": fitted.name, **dataclasses.asdict(fitted.law)}  # pyright: ignore
-  path = folder / f"{step}.safetensors"
-  part = folder / f"{step}.part"
+  path = folder / f"{step}-{fitted.name}.safetensors"
+  part = folder / f"{step}-{fitted.name}.part"
   save_file(arrays, part, metadata={"law": json.dumps(law)})
   os.replace(part, path)
   return path
 
 
-def load(root: pathlib.Path, step: int) -> Fitted | None:
-  """The prior fitted to this step's codes, or None."""
-  from safetensors import safe_open
+def load(root: pathlib.Path, step: int, name: str = "none") -> Fitted | None:
+  """A prior fitted to this step's codes, or None.
 
-  path = root / "priors" / f"{step}.safetensors"
-  if not path.exists():
+  Args:
+    root: the work directory.
+    step: of the checkpoint.
+    name: of the law; 'none' for the one that was fitted last.
+
+  Raises:
+    ValueError: if its file is damaged.
+  """
+  pattern = f"{step}-{'*' if name == 'none' else name}.safetensors"
+  found = sorted((root / "priors").glob(pattern), key=os.path.getmtime)
+  if not found:
     return None
-  with safe_open(path, "numpy") as file:
-    law = json.loads(file.metadata()["law"])
+  path = found[-1]
+  try:
+    with safe_open(path, "numpy") as file:
+      law = json.loads(file.metadata()["law"])
+    flat = jax.tree.map(jnp.asarray, load_file(path))
+  except (SafetensorError, ValueError) as error:
+    raise ValueError(
+      f"{path} is damaged ({error}); delete it and fit the prior again with"
+      " --mode=fit"
+    ) from error
   name = law.pop("name")
-  flat = jax.tree.map(jnp.asarray, load_file(path))
   params = traverse_util.unflatten_dict(flat, sep="/")
   return Fitted(name, PRIORS[name](**law), params)

@@ -1,0 +1,103 @@
+"""Laws of the loop: several steps a call, the end of a run, failures."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+import genlat
+from genlat import scans, train
+from tests import shipped
+
+QUIET = {"log__tensorboard": False, "log__pictures": 0, "log__every": 1}
+
+
+@pytest.fixture
+def rolled(monkeypatch):
+  """A platform on which every loop is rolled."""
+  monkeypatch.setattr(scans, "rolled", lambda convolutional: True)
+
+
+def run(workdir: pathlib.Path, name: str = "glf_digits", **changes) -> None:
+  config = shipped.config(name, "smoke", **QUIET | changes)
+  train.train(config.lock(), workdir)
+
+
+def log(workdir: pathlib.Path) -> dict[int, dict[str, float]]:
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  return {line["step"]: line for line in map(json.loads, lines)}
+
+
+def test_several_steps_a_call_are_the_same_run(tmp_path, rolled):
+  """Seven steps in calls of three: two calls and a single step."""
+  sgd = {"optimizer__name": "sgd", "optimizer__lr": 1e-4}
+  same = {"steps": 7, "checkpoint__every": 7, **sgd}
+  run(tmp_path / "one", **same)
+  run(tmp_path / "three", steps_per_call=3, **same)
+  one, three = log(tmp_path / "one"), log(tmp_path / "three")
+  assert list(three) == [3, 6, 7]
+  for step in three:
+    assert three[step]["loss"] == pytest.approx(one[step]["loss"], rel=1e-4)
+  a, b = (genlat.load(tmp_path / n).state for n in ("one", "three"))
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
+    a.params,
+    b.params,
+  )
+
+
+def test_the_first_step_that_fails_is_named_within_a_call(tmp_path, rolled):
+  bad = {"optimizer__name": "sgd", "optimizer__lr": 1e30}
+  steps = []
+  for i, calls in enumerate((1, 4)):
+    with pytest.raises(train.NonFinite):
+      run(tmp_path / str(i), steps=8, steps_per_call=calls, **bad)
+    facts = (tmp_path / str(i) / "failure" / "failure.json").read_text()
+    steps.append(json.loads(facts)["step"])
+  assert steps[0] == steps[1] < 4
+
+
+def test_on_a_cpu_a_convolutional_run_falls_to_one_step_a_call(
+  tmp_path, capsys
+):
+  scans.use_platform("cpu")
+  run(tmp_path, steps=3, steps_per_call=2)
+  assert list(log(tmp_path)) == [1, 2, 3]
+  assert "steps_per_call 2 -> 1" in capsys.readouterr().err
+
+
+def test_a_prior_is_fitted_at_the_end_once_and_serves_samples(tmp_path, capsys):
+  run(tmp_path, "ae_mnist", steps=2)
+  assert "fits the mixture prior" in capsys.readouterr().err
+  model = genlat.load(tmp_path)
+  assert model.prior is not None and model.prior.name == "mixture"
+  assert (tmp_path / "images" / "samples_2.png").exists()
+  run(tmp_path, "ae_mnist", steps=2)
+  assert "fits the mixture prior" not in capsys.readouterr().err
+
+
+def test_a_run_split_over_devices_loads_on_fewer(tmp_path):
+  run(tmp_path, steps=2, mesh__fsdp=4)
+  described = tmp_path / "run.json"
+  text = described.read_text()
+  # As if the run had come from a machine with eight devices.
+  described.write_text(text.replace('"fsdp": 4', '"fsdp": 8'))
+  assert genlat.load(tmp_path).sample(2).shape == (2, 16, 16, 1)
+
+
+def test_an_autoencoder_of_mnists_size_overfits_64_images():
+  config = shipped.config(
+    "ae_mnist", model__channels=(16, 32), model__hidden=128
+  )
+  method = shipped.build(config)
+  state = shipped.start(method, config)
+  source = np.random.default_rng(0).random((64, 7, 7, 1))
+  images = source.repeat(4, 1).repeat(4, 2).astype(np.float32)
+  step = jax.jit(method.train_step)
+  losses = []
+  for i in range(120):
+    state, metrics = step(state, {"image": images}, jax.random.key(i))
+    losses.append(float(metrics["loss"]))
+  assert losses[-1] < 0.1 * losses[0]
