@@ -160,6 +160,27 @@ def descend(
   return moved, metrics | {f"grad_norm/{who}": norm}
 
 
+def descend_together(
+  state: State,
+  players: Mapping[str, Player],
+  losses: Mapping[str, Loss],
+  data: PyTree,
+) -> tuple[State, Metrics]:
+  """One move of each player of `losses`, all from the same weights.
+
+  Args:
+    state: the state before all moves.
+    players: all players of the method.
+    losses: by player, as for `descend`.
+    data: as for `descend`.
+  """
+  others, metrics = state.params, {}
+  for who, loss in losses.items():
+    state, got = descend(state, players, who, loss, data, others=others)
+    metrics |= got
+  return state, metrics
+
+
 def _gradient(
   objective: Loss, moving: dict[str, PyTree], data: PyTree, player: Player
 ) -> tuple[PyTree, Metrics, dict[str, PyTree]]:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from genlat import optimizers
 from genlat.methods.autoencoding import Autoencoding
 from genlat.methods.method import Batch, Images, Latent
-from genlat.state import Metrics, Player, State, advance, create, descend
+from genlat.state import Metrics, Player, State, advance, descend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,7 @@ class AutoEncoder:
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0."""
     del batch
-    # The first of two streams, as in GLF: the same seed, the same weights.
-    params, stats, frozen = self.nets.init(jax.random.split(rng)[0])
-    return create(params, stats, self.players, ema=self.ema > 0, frozen=frozen)
+    return self.nets.start(rng, self.players, self.ema)
 
   def train_step(
     self, state: State, batch: Batch, rng: jax.Array

@@ -1,6 +1,7 @@
 """Encoder, decoder and observation model: what AE, VAE and GLF share."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from genlat import state as states
 from genlat.methods.observation import Observation
 from genlat.nets import conv
 from genlat.nets.coupling import Flow
-from genlat.state import State
+from genlat.state import Player, State
 
 PyTree = Any
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -87,22 +88,31 @@ class Autoencoding:
     own = ("scale",) if self.observation.learned_scale else ()
     return ("encoder", "decoder", *own)
 
-  def init(
-    self, rng: jax.Array
-  ) -> tuple[dict[str, PyTree], dict[str, PyTree], dict[str, PyTree]]:
-    """Weights, averages and frozen weights by network."""
+  def start(
+    self,
+    rng: jax.Array,
+    players: Mapping[str, Player],
+    ema: float,
+    flow: Flow | None = None,
+  ) -> State:
+    """The state at step 0, with the network `flow` where there is one.
+
+    The image side and the flow draw from streams of their own: with the same
+    seed an autoencoder is the same whatever its flow.
+    """
+    image_side, flow_side = jax.random.split(rng)
     params, frozen = self.observation.init()
     stats: dict[str, PyTree] = {}
-    enc, dec = jax.random.split(rng)
-    image = jnp.zeros((1, *self.image_shape))
-    code = jnp.zeros((1, self.latent))
-    params["encoder"], stats["encoder"] = states.initialise(
-      self.encoder, enc, image
-    )
-    params["decoder"], stats["decoder"] = states.initialise(
-      self.decoder, dec, code
-    )
-    return params, stats, frozen
+    enc, dec = jax.random.split(image_side)
+    made = [
+      ("encoder", self.encoder, enc, (1, *self.image_shape)),
+      ("decoder", self.decoder, dec, (1, self.latent)),
+    ]
+    if flow is not None:
+      made.append(("flow", flow, flow_side, (1, self.latent)))
+    for name, net, key, shape in made:
+      params[name], stats[name] = states.initialise(net, key, jnp.zeros(shape))
+    return states.create(params, stats, players, ema=ema > 0, frozen=frozen)
 
   def encode(
     self, params: PyTree, stats: PyTree, images: jax.Array, *, train: bool

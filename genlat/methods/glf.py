@@ -17,15 +17,14 @@ stretched.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from genlat import optimizers
-from genlat import state as states
 from genlat.losses.flow import flow_nll
 from genlat.methods.autoencoding import (
   Autoencoding,
@@ -34,7 +33,7 @@ from genlat.methods.autoencoding import (
 )
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.nets.coupling import Flow
-from genlat.state import Metrics, Player, State, advance, create, descend
+from genlat.state import Metrics, Player, State, advance, descend_together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +92,9 @@ class Glf:
     return self.nets.observation.frozen()
 
   def init(self, rng: jax.Array, batch: Batch) -> State:
-    """The state at step 0; the flow draws from its own stream."""
+    """The state at step 0."""
     del batch
-    image_side, flow_side = jax.random.split(rng)
-    params, stats, frozen = self.nets.init(image_side)
-    params["flow"], stats["flow"] = states.initialise(
-      self.flow, flow_side, jnp.zeros((1, self.nets.latent))
-    )
-    return create(params, stats, self.players, ema=self.ema > 0, frozen=frozen)
+    return self.nets.start(rng, self.players, self.ema, self.flow)
 
   def autoencoder_loss(
     self,
@@ -155,20 +149,11 @@ class Glf:
     before, images = state, batch["image"]
     shape = (images.shape[0], self.nets.latent)
     data = {"image": images, "noise": jax.random.normal(rng, shape)}
-    metrics: Metrics = {}
-    for who, loss in (
-      ("autoencoder", self.autoencoder_loss),
-      ("flow", self.flow_loss),
-    ):
-      state, got = descend(
-        state,
-        self.players,
-        who,
-        lambda params, part, loss=loss: loss(before, params, part),
-        data,
-        others=before.params,
-      )
-      metrics |= got
+    losses = {
+      "autoencoder": functools.partial(self.autoencoder_loss, before),
+      "flow": functools.partial(self.flow_loss, before),
+    }
+    state, metrics = descend_together(state, self.players, losses, data)
     # As in evaluation: the two parts, each counted once.
     metrics["loss"] = (
       self.beta * metrics["reconstruction"] + metrics["flow_nll"]

@@ -13,6 +13,7 @@ objective is the importance-weighted bound of that many draws (Burda et al.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,7 +22,6 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from genlat import distributions, optimizers
-from genlat import state as states
 from genlat.losses import elbo
 from genlat.losses.flow import flow_nll
 from genlat.methods.autoencoding import (
@@ -31,7 +31,7 @@ from genlat.methods.autoencoding import (
 )
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.nets.coupling import Flow
-from genlat.state import Metrics, Player, State, advance, create, descend
+from genlat.state import Metrics, Player, State, advance, descend_together
 
 PyTree = Any
 KINDS = ("flow", "gaussian")
@@ -98,13 +98,7 @@ class Vae:
   def init(self, rng: jax.Array, batch: Batch) -> State:
     """The state at step 0."""
     del batch
-    image_side, flow_side = jax.random.split(rng)
-    params, stats, frozen = self.nets.init(image_side)
-    if self.flow is not None:
-      params["flow"], stats["flow"] = states.initialise(
-        self.flow, flow_side, jnp.zeros((1, self.nets.latent))
-      )
-    return create(params, stats, self.players, ema=self.ema > 0, frozen=frozen)
+    return self.nets.start(rng, self.players, self.ema, self.flow)
 
   def terms(
     self,
@@ -202,19 +196,9 @@ class Vae:
     self, state: State, batch: Batch, rng: jax.Array
   ) -> tuple[State, Metrics]:
     """All players move from the same weights and the same draw."""
-    before = state
     data = self._data(batch, rng, self.samples)
-    metrics: Metrics = {}
-    for who in self.players:
-      state, got = descend(
-        state,
-        self.players,
-        who,
-        lambda params, part: self.loss(before, params, part),
-        data,
-        others=before.params,
-      )
-      metrics |= got
+    losses = dict.fromkeys(self.players, functools.partial(self.loss, state))
+    state, metrics = descend_together(state, self.players, losses, data)
     return advance(state, self.ema), metrics
 
   def _data(
