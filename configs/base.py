@@ -240,7 +240,7 @@ def smoke(config: ConfigDict) -> None:
   config.model.channels = (8, 16)
   config.model.hidden = 32
   config.flow.hidden = 16
-  config.flow.blocks = 2
+  config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)
   config.prior.epochs = 1.0
   config.prior.components = 2

@@ -189,9 +189,9 @@ def test_an_older_or_equal_step_is_refused(saved: Checkpoints, step: int):
 
 def test_an_empty_directory_says_what_to_do(tmp_path: pathlib.Path):
   checkpoints = Checkpoints(tmp_path, keep=1)
-  with pytest.raises(CheckpointError, match="none; train first"):
+  with pytest.raises(CheckpointError, match="; train first"):
     checkpoints.restore(abstract(make_state()))
-  with pytest.raises(CheckpointError, match="none; train first"):
+  with pytest.raises(CheckpointError, match="; train first"):
     checkpoints.read_meta()
   checkpoints.close()
 
@@ -255,7 +255,7 @@ def test_nothing_is_moved_when_all_steps_are_damaged(
 ):
   for step in (1, 2):
     flip_bit(array_file(saved.directory, step))
-  with pytest.raises(CheckpointError, match=r"all of \[1, 2\] are damaged"):
+  with pytest.raises(CheckpointError, match=r"\[1, 2\], are damaged"):
     saved.restore(abstract(make_state()))
   assert saved.steps() == [1, 2]
   assert len(capfd.readouterr().err.splitlines()) == 2
