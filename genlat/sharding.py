@@ -205,7 +205,7 @@ def to_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def start_processes(
-  coordinator: str, processes: int, process: int, heartbeat: int
+  coordinator: str, processes: int, process: int, heartbeat: int = 100
 ) -> None:
   """Joins a run of several processes; TPU pods and Slurm are detected.
 

@@ -114,8 +114,10 @@ def loop(
       step += calls
       last = step == config.steps
       logged = metrics if due(config.log.every) or last else {}
-      record(late.push(step, {"failed": failed, **logged}))
-      dog.beat()
+      ready = late.push(step, {"failed": failed, **logged})
+      record(ready)
+      if ready:  # a step has finished, not only left for the devices
+        dog.beat()
       if last or due(config.checkpoint.every):
         record(late.flush())
         save(run, checkpoints, state, step, logbook)

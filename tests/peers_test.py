@@ -4,6 +4,7 @@ import signal
 import time
 
 import numpy as np
+import pytest
 
 from genlat import watchdog
 from tests import processes
@@ -22,22 +23,31 @@ MANY = (
 )
 
 
-def pair(workdir, *flags):
-  port = processes.free_port()
-  return [
-    processes.start(
-      workdir,
-      f"--coordinator=127.0.0.1:{port}",
-      "--processes=2",
-      f"--process={i}",
-      *flags,
-      devices=2,
-    )
-    for i in range(2)
-  ]
+@pytest.fixture
+def pair():
+  """Starts two processes of a run; ends what a failed test leaves."""
+  started = []
+
+  def start(workdir, *flags):
+    port = processes.free_port()
+    for i in range(2):
+      peer = (
+        f"--coordinator=127.0.0.1:{port}",
+        "--processes=2",
+        f"--process={i}",
+      )
+      started.append(processes.start(workdir, *peer, *flags, devices=2))
+    return started
+
+  yield start
+  for process in started:
+    process.kill()
+    for pipe in (process.stdout, process.stderr):
+      pipe.close()
+    process.wait()
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path):
+def test_two_processes_give_the_losses_of_one(pair, tmp_path):
   flags = (*SGD, "--config.steps=6")
   both = pair(tmp_path / "two", *flags)
   for process in both:
@@ -53,7 +63,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
   np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path):
+def test_sigterm_to_one_process_stops_all_at_one_step(pair, tmp_path):
   both = pair(tmp_path, *MANY)
   processes.wait_for(both[0], processes.logged(tmp_path, 20))
   both[1].send_signal(signal.SIGTERM)
@@ -63,7 +73,7 @@ def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path):
   assert len(list(processes.checkpoints(tmp_path))) == 1
 
 
-def test_a_survivor_ends_with_one_line(tmp_path):
+def test_a_survivor_ends_with_one_line(pair, tmp_path):
   both = pair(tmp_path, *MANY, "--config.log.watchdog=10")
   processes.wait_for(both[0], processes.logged(tmp_path, 20))
   both[1].kill()
