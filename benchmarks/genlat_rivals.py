@@ -45,7 +45,7 @@ def make_run(
     method: instead of the one that the configuration names.
   """
   config = runs.resolve(config, source)
-  mesh = trained.make_mesh(config)
+  mesh = trained.make_mesh(config.mesh.fsdp)
   return runs.Run(
     config=config,
     workdir=pathlib.Path(),
