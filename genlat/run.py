@@ -193,12 +193,14 @@ def check_best(
   config: ConfigDict, method: Method, shape: tuple[int, int, int]
 ) -> None:
   """Raises ValueError where the best metric is none of the method's."""
+  if not config.checkpoint.best:
+    return
   image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
   batch = {"image": image, "index": jax.ShapeDtypeStruct((1,), jnp.int32)}
   key = jax.random.key(0)
   state = jax.eval_shape(method.init, key, batch)
   known = sorted(jax.eval_shape(method.eval_step, state, batch, key))
-  if config.checkpoint.best and config.checkpoint.best not in known:
+  if config.checkpoint.best not in known:
     raise ValueError(
       f"config.checkpoint.best must be one of {', '.join(known)};"
       f" got {config.checkpoint.best!r}"

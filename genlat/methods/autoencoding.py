@@ -147,6 +147,21 @@ class Autoencoding:
     )
     return self.observation.image(raw)
 
+  def images_of_noise(
+    self, state: State, flow: Flow, noise: jax.Array
+  ) -> jax.Array:
+    """Mean images `[B, H, W, C]` of the codes F^-1(noise)."""
+    mean = state.averaged
+    codes, _, _ = run_flow(
+      flow,
+      mean.params,
+      mean.stats,
+      noise,
+      train=self.batch_statistics,
+      inverse=True,
+    )
+    return self.images(state, codes)
+
   def pixel_metrics(
     self, raw: jax.Array, images: jax.Array
   ) -> dict[str, jax.Array]:

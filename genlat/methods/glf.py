@@ -198,13 +198,4 @@ class Glf:
     """G(F^-1(e)) with e ~ N(0, I), in evaluation mode."""
     unconditional(condition, "glf")
     noise = jax.random.normal(rng, (n, self.nets.latent))
-    mean = state.averaged
-    codes, _, _ = run_flow(
-      self.flow,
-      mean.params,
-      mean.stats,
-      noise,
-      train=self.nets.batch_statistics,
-      inverse=True,
-    )
-    return self.decode(state, codes)
+    return self.nets.images_of_noise(state, self.flow, noise)

@@ -208,7 +208,7 @@ class Vae:
     return {"image": batch["image"], "noise": jax.random.normal(rng, shape)}
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
-    """The bound's terms with one draw, `[B]`; nats where it is a density."""
+    """The objective and its parts, `[B]`; nats where it is a density."""
     data, mean = self._data(batch, rng, self.samples), state.averaged
     terms, _ = self.terms(mean.params, mean, data, train=False)
     values = self.objective(terms)
@@ -229,7 +229,7 @@ class Vae:
     Raises:
       ValueError: where the observation model is no density.
     """
-    if not self.nets.observation.density:
+    if not self.bounded:
       raise ValueError(
         f"likelihood {self.nets.observation.name!r} is no density of this"
         " data, so there is no bound in nats; train with"
@@ -283,18 +283,10 @@ class Vae:
   ) -> Images:
     """Mean images of codes drawn from the prior."""
     unconditional(condition, "vae")
-    codes = jax.random.normal(rng, (n, self.nets.latent))
+    noise = jax.random.normal(rng, (n, self.nets.latent))
     if self.flow is not None and not self.flow_posterior:
-      mean = state.averaged
-      codes, _, _ = run_flow(
-        self.flow,
-        mean.params,
-        mean.stats,
-        codes,
-        train=self.nets.batch_statistics,
-        inverse=True,
-      )
-    return self.decode(state, codes)
+      return self.nets.images_of_noise(state, self.flow, noise)
+    return self.decode(state, noise)
 
 
 def _log_weights(terms: dict[str, jax.Array]) -> jax.Array:
