@@ -2,9 +2,9 @@
 
   python -m benchmarks.flow_step
 
-64 dimensions, 4 two-sided affine couplings with subnets of 256 units, no
-batch normalisation, 1,319,424 parameters, batch 256. Needs
-`pip install torch psutil`.
+64 dimensions, 4 two-sided affine couplings with subnets of 256 units (or
+`--hidden=64`, those of configs/glf_mnist.py), no batch normalisation, batch
+256. Needs `pip install torch psutil`.
 """
 
 from typing import Any
@@ -21,18 +21,21 @@ from genlat.losses.flow import flow_nll
 from genlat.nets.coupling import Flow
 from genlat.state import Player, State
 
-DIMENSION, HIDDEN = 64, 256
+DIMENSION = 64
 
 
-def genlat_rival(codes: np.ndarray, calls: int, steps: int) -> Rival:
+def genlat_rival(
+  codes: np.ndarray, hidden: int, calls: int, steps: int
+) -> Rival:
   """The step of genlat, `calls` of them a dispatch.
 
   Args:
     codes: `[B, DIMENSION]`.
+    hidden: units of a subnet's layers.
     calls: steps a dispatch.
     steps: steps a call of the rival, a multiple of `calls`.
   """
-  flow = Flow(DIMENSION, hidden=HIDDEN)
+  flow = Flow(DIMENSION, hidden=hidden)
   adam = Player(("flow",), optax.adam(1e-4), convolutional=False)
   players = {"flow": adam}
 
@@ -81,18 +84,23 @@ def main() -> None:
   """Prints the table."""
   parser = alternate.arguments(__doc__)
   parser.add_argument("--batch", type=int, default=256)
+  parser.add_argument("--hidden", type=int, default=256)
   parser.add_argument("--steps", type=int, default=40, help="steps a call")
   args = parser.parse_args()
   shape = (args.batch, DIMENSION)
   codes = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-  rivals = [genlat_rival(codes, calls, args.steps) for calls in (8, 1)]
+  rivals = [
+    genlat_rival(codes, args.hidden, calls, args.steps) for calls in (8, 1)
+  ]
   rivals += torch_peers.rivals(
-    lambda: torch_peers.Flow(DIMENSION, hidden=HIDDEN),
+    lambda: torch_peers.Flow(DIMENSION, hidden=args.hidden),
     torch_peers.flow_loss,
     codes,
     args.steps,
   )
-  parameters = torch_peers.count(torch_peers.Flow(DIMENSION, hidden=HIDDEN))
+  parameters = torch_peers.count(
+    torch_peers.Flow(DIMENSION, hidden=args.hidden)
+  )
   alternate.report(
     f"flow prior, {parameters:,} parameters, batch {args.batch}, float32",
     alternate.measure(rivals, args),

@@ -8,8 +8,6 @@ linear layer, and their mirror. Plain Flax has `nn.ConvTranspose` where genlat
 has `UpConv`; all else is the same. Needs `pip install torch psutil`.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 from flax import linen as nn
@@ -74,12 +72,11 @@ def method(config: ConfigDict, plain: bool) -> Vae:
   nets = Autoencoding(
     encoder=Encoder(),
     decoder=Decoder(plain),
-    observation=Observation.from_config(config),
+    observation=Observation.from_config(config, SHAPE[0]),
     image_shape=SHAPE,
     latent=LATENT,
     batch_statistics=False,
   )
-  nothing: dict[str, Any] = {"flow": None, "prior": "gaussian", "ema": 0.0}
   return Vae(
     nets=nets,
     flow_posterior=False,
@@ -87,7 +84,8 @@ def method(config: ConfigDict, plain: bool) -> Vae:
     reconstruction=1.0,
     beta=1.0,
     samples=1,
-    **nothing,
+    flow=None,
+    ema=0.0,
   )
 
 

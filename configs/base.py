@@ -28,6 +28,8 @@ def base() -> ConfigDict:
   config.flow = _flow()
   config.likelihood = _likelihood()
   config.vae, config.glf = _vae(), _glf()
+  config.introspection = _introspection()
+  config.introvae, config.soft_introvae = _introvae(), _soft_introvae()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer
   config.prior = _prior()
@@ -85,10 +87,12 @@ def _data() -> ConfigDict:
 def _model() -> ConfigDict:
   return ConfigDict(
     dict(
+      architecture="conv",  # conv | residual
       latent=20,  # dimensions of a code
-      channels=(64, 128),  # of the two convolutions
-      hidden=1024,  # units of the dense layer
-      normalisation="batch",  # batch | none
+      channels=(64, 128),  # of the two convolutions; residual: a halving each
+      hidden=1024,  # units of the dense layer (conv)
+      normalisation="batch",  # batch | none; residual: group, too
+      placement="sum",  # of a block's last normalisation: sum | branch
       dtype="float32",  # of the compute: float32 | bfloat16
       remat=False,  # recompute activations in the backward pass
     )
@@ -114,7 +118,7 @@ def _likelihood() -> ConfigDict:
   return ConfigDict(
     dict(
       name="l2",  # l2 | l1 | bernoulli | gaussian | logistic | perceptual
-      activation="tanh",  # tanh | sigmoid, of the decoder's output
+      activation="tanh",  # tanh | sigmoid | none, of the decoder's output
       scale=1.0,  # std (gaussian) or scale (logistic) at the start, pixels
       learned_scale=False,  # one scalar, trained with the decoder
       levels=0,  # VGG taps (perceptual); 0 = 3 below 64 pixels, else 4
@@ -140,6 +144,43 @@ def _glf() -> ConfigDict:
       stop_gradient=True,  # False = regularised GLF
       beta=1.0,  # weight of the reconstruction
       code_noise=0.0,  # std of noise on codes that the flow sees
+    )
+  )
+
+
+def _introspection() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      pretrain=0.0,  # epochs of a plain VAE before the game
+      statistics="real",  # passes that move BatchNorm's averages: real | all
+    )
+  )
+
+
+def _introvae() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      regulariser="kl",  # kl | age (of the batch's statistics)
+      hinge="per_sample",  # per_sample | batch_mean
+      margin=110.0,  # m, nats
+      alpha_encoder=0.25,  # weight of each hinge
+      alpha_decoder=0.25,  # weight of each KL of made images
+      beta=0.5,  # weight of the reconstruction
+      half=True,  # half the squared error (paper), or all of it (code)
+      plain_pretrain=False,  # pretraining ignores beta and half (code)
+    )
+  )
+
+
+def _soft_introvae() -> ConfigDict:
+  return ConfigDict(
+    dict(
+      beta_reconstruction=1.0,  # b_r
+      beta_kl=1.0,  # b_k, of real images
+      beta_fake=256.0,  # b_n, of made images in the encoder's turn
+      gamma=1e-8,  # g, of the decoder's reconstructions of made images
+      detach_target=False,  # whether their targets are constants
+      bootstrap=0.0,  # epochs between copies of the target decoder; 0 = off
     )
   )
 
@@ -192,7 +233,9 @@ def _evaluation() -> ConfigDict:
         "neighbours",
         "frechet",
       ),
-      samples=10000,  # made for the Fréchet distance
+      samples=10000,  # made for the Fréchet distance and for pairs
+      diversity_side=0,  # pixels at which pairs are compared; 0 = the image's
+      neighbour_features="pixels",  # pixels | inception
       batch_statistics=False,  # normalise samples by their own batch
       resize="tf1",  # tf1 | clean
       importance_samples=50,  # of the importance-weighted bound
@@ -239,9 +282,12 @@ def smoke(config: ConfigDict) -> None:
   config.model.latent = min(config.model.latent, 6)
   config.model.channels = (8, 16)
   config.model.hidden = 32
+  if config.model.architecture == "residual":
+    config.data.image_size, config.model.channels = 8, (8,)
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)
+  config.introspection.pretrain = min(config.introspection.pretrain, 0.125)
   config.prior.epochs = 1.0
   config.prior.components = 2
   config.evaluation.batch_size = 32

@@ -68,7 +68,8 @@ def run(
   # so in XLA_FLAGS.
   from genlat import sharding
 
-  sharding.raise_nproc(_fake_devices(os.environ.get("XLA_FLAGS", "")))
+  fake_devices = _fake_devices(os.environ.get("XLA_FLAGS", ""))
+  sharding.raise_nproc(fake_devices, peers.processes)
   sharding.keep_programs()
   with one_line() as failed:
     if peers.processes != 1:

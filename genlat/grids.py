@@ -93,13 +93,16 @@ def save_png(path: Path, array: np.ndarray) -> None:
   _replace(pathlib.Path(path), _encode(array))
 
 
-def curves(jsonl_path: Path, png_path: Path, names: Sequence[str]) -> None:
-  """Plots metrics over steps, one panel a name and one line a split.
+def curves(
+  jsonl_path: Path, png_path: Path, panels: Sequence[Sequence[str]]
+) -> None:
+  """Plots metrics over steps: one line a metric and split.
 
   Args:
     jsonl_path: a run's metrics.jsonl.
     png_path: the picture to write.
-    names: metrics; those the run does not have are left out.
+    panels: metrics that share a panel; those the run does not have are left
+      out.
 
   Raises:
     ValueError: if the run has none of them.
@@ -107,23 +110,31 @@ def curves(jsonl_path: Path, png_path: Path, names: Sequence[str]) -> None:
   from matplotlib.figure import Figure
 
   lines = _read(pathlib.Path(jsonl_path))
-  present = [name for name in names if any(name in line for line in lines)]
-  if not present:
-    known = sorted(set().union(*lines) - {"step", "split"})
+  known = set().union(*lines) - {"step", "split"}
+  shown = [[n for n in names if n in known] for names in panels]
+  shown = [names for names in shown if names]
+  if not shown:
     raise ValueError(
-      f"{jsonl_path} has none of the metrics {list(names)}; it has {known}"
+      f"{jsonl_path} has none of the metrics {[list(p) for p in panels]};"
+      f" it has {sorted(known)}"
     )
-  figure = Figure(figsize=(4.5 * len(present), 3.2), layout="constrained")
-  panels = np.ravel(figure.subplots(1, len(present), squeeze=False))
-  for panel, name in zip(panels, present, strict=True):
-    having = [line for line in lines if name in line]
-    for split in sorted({line["split"] for line in having}):
-      points = [(x["step"], x[name]) for x in having if x["split"] == split]
-      steps, values = np.array(points, float).T
-      mark = "." if len(points) < 20 else ""
-      panel.plot(steps, values, marker=mark, linewidth=1, label=split)
-    panel.set(xlabel="step", title=name)
-    panel.legend()
+  figure = Figure(figsize=(4.5 * len(shown), 3.2), layout="constrained")
+  axes = np.ravel(figure.subplots(1, len(shown), squeeze=False))
+  for axis, names in zip(axes, shown, strict=True):
+    for name in names:
+      having = [line for line in lines if name in line]
+      for split in sorted({line["split"] for line in having}):
+        points = [(x["step"], x[name]) for x in having if x["split"] == split]
+        steps, values = np.array(points, float).T
+        axis.plot(
+          steps,
+          values,
+          marker="." if len(points) < 20 else "",
+          linewidth=1,
+          label=split if len(names) == 1 else f"{name}, {split}",
+        )
+    axis.set(xlabel="step", title=names[0] if len(names) == 1 else "")
+    axis.legend()
   picture = io.BytesIO()
   figure.savefig(picture, format="png", dpi=120)
   _replace(pathlib.Path(png_path), picture.getvalue())

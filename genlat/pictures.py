@@ -12,7 +12,15 @@ from genlat.state import State
 from genlat.trained import Trained
 
 SIDE = 8  # images along an edge of a grid
-CURVES = ("loss", "reconstruction", "flow_nll", "kl")
+# Metrics that share a panel of the curves.
+CURVES = (
+  ("loss",),
+  ("reconstruction",),
+  ("flow_nll",),
+  ("kl",),
+  ("kl_real", "kl_rec", "kl_fake"),
+  ("hinge_active", "spread"),
+)
 
 
 class Pictures:

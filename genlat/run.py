@@ -112,12 +112,6 @@ def check_ranges(config: ConfigDict) -> None:
       if value < low or (high is not None and value >= high):
         bounds = f"at least {low}" if high is None else f"in [{low}, {high})"
         raise ValueError(f"config.{key} must be {bounds}; got {value}")
-  channels = config.model.channels
-  if len(channels) != 2 or min(channels) < 1:
-    raise ValueError(
-      "config.model.channels must be two numbers of at least 1, such as"
-      f" 64,128; got {channels}"
-    )
 
 
 def resolve(config: ConfigDict, source: Source) -> ConfigDict:
@@ -215,9 +209,12 @@ def initial_state(run: Run) -> State:
     run.mesh,
     out_shardings=run.layout,
   )
-  frozen = run.method.frozen()
   state = init(jax.random.fold_in(jax.random.key(run.config.seed), 2**31))
-  return state.replace(frozen=jax.device_put(frozen, run.layout.frozen))
+  read = {
+    name: jax.device_put(weights, run.layout.frozen[name])
+    for name, weights in run.method.frozen().items()
+  }
+  return state.replace(frozen={**state.frozen, **read})
 
 
 def describe(run: Run) -> workdir.Description:

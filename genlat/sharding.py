@@ -19,17 +19,21 @@ PyTree = Any
 AXES = ("data", "fsdp")
 
 
-def raise_nproc(fake_devices: int = 1) -> None:
+def raise_nproc(fake_devices: int = 1, processes: int = 1) -> None:
   """Raises NPROC, never lowers it, so that XLA's CPU pool cannot deadlock.
 
   Fewer pool threads than devices that wait for each other in a collective
-  stop the program for good. It has to run before JAX makes its CPU client;
-  the pool size is also part of the bit-exact result of a CPU run.
+  stop the program for good: with peers there are at least 8. Alone there are
+  at least 4, since the pool size is part of the bit-exact result of a CPU run
+  and common small machines should agree; 8 cost a flow step 20 % on 2 cores.
+  It has to run before JAX makes its CPU client.
 
   Args:
     fake_devices: how many host devices XLA is asked to make.
+    processes: how many processes take part; 0 for a number not known yet.
   """
-  wanted = max(os.cpu_count() or 1, 2 * fake_devices, 8)
+  alone = fake_devices == 1 and processes == 1
+  wanted = max(os.cpu_count() or 1, 2 * fake_devices, 4 if alone else 8)
   try:
     given = int(os.environ.get("NPROC", "0"))
   except ValueError:

@@ -11,12 +11,10 @@ import itertools
 import json
 import pathlib
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
@@ -26,21 +24,16 @@ from genlat import (
   generation,
   pictures,
   priors,
-  sharding,
   trained,
   workdir,
 )
 from genlat import run as runs
 from genlat.checkpoint import Checkpoints, RunLock
-from genlat.generation import to_host
 from genlat.logbook import LateMetrics, Logbook
+from genlat.recorder import Recorder
 from genlat.run import Run, say
 from genlat.state import State
 from genlat.watchdog import Watchdog
-
-
-class NonFinite(RuntimeError):
-  """The loss is no longer a number."""
 
 
 def train(config: ConfigDict, directory: pathlib.Path) -> None:
@@ -138,32 +131,6 @@ def loop(
   return state
 
 
-class Recorder:
-  """Writes what `LateMetrics` has ready, and stops at a non-finite loss."""
-
-  def __init__(self, run: Run, logbook: Logbook) -> None:
-    """Starts the clock of the rate."""
-    self._run, self._logbook = run, logbook
-    self._clock, self._from = time.monotonic(), -1
-
-  def __call__(self, ready: list[tuple[int, dict[str, float]]]) -> None:
-    """Writes entries `(step, metrics)`; only logged steps carry a loss."""
-    config = self._run.config
-    for step, metrics in ready:
-      if failed := int(metrics.pop("failed")):
-        raise NonFinite(explain(self._run, failed))
-      if self._from < 0:  # the first call holds the compilation
-        self._clock, self._from = time.monotonic(), step
-      if not metrics:
-        continue
-      self._logbook.write(step, metrics, "train")
-      now = time.monotonic()
-      done = (step - self._from) * config.batch_size
-      rate = done / (now - self._clock) if step > self._from else 0.0
-      self._logbook.progress(step, config.steps, rate, metrics["loss"])
-      self._clock, self._from = now, step
-
-
 def save(
   run: Run,
   checkpoints: Checkpoints,
@@ -248,29 +215,6 @@ def stopper() -> Iterator[Callable[[], bool]]:
     yield lambda: bool(signals)
   finally:
     signal.signal(signal.SIGTERM, before)
-
-
-def explain(run: Run, step: int) -> str:
-  """Stores what a replay of a non-finite step needs; says how to run it."""
-  folder = run.workdir / "failure"
-  folder.mkdir(exist_ok=True)
-  feed = run.feeder.feed(step - 1, 1)
-  read = sharding.compile(
-    lambda feed: run.feeder.batch(feed, jnp.int32(step - 1), 0),
-    run.mesh,
-    out_shardings=sharding.replicated(run.mesh),
-  )
-  batch = {k: to_host(v) for k, v in read(feed).items()}
-  key = jax.random.fold_in(jax.random.key(run.config.seed), step - 1)
-  if jax.process_index() == 0:
-    np.savez(folder / "batch.npz", **batch)  # pyright: ignore[reportArgumentType]
-    facts = {"step": step, "key": np.asarray(jax.random.key_data(key)).tolist()}
-    workdir.write_json(folder / "failure.json", facts)
-  return (
-    f"the loss is not finite at step {step}; the last good checkpoint is kept,"
-    f" the batch and key are in {folder}; replay with"
-    f" python main.py --mode=replay --workdir={run.workdir}"
-  )
 
 
 def replay(config: ConfigDict, directory: pathlib.Path) -> None:

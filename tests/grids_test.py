@@ -86,14 +86,16 @@ def test_curves_are_drawn_from_the_log(tmp_path: pathlib.Path):
   ]
   torn = '\n{"step": 4, "spl'
   log.write_text("\n".join(map(json.dumps, lines)) + torn)
-  grids.curves(log, tmp_path / "one.png", ("loss", "kl"))
+  grids.curves(log, tmp_path / "one.png", (("loss",), ("kl", "kl_real")))
   lines.append({"step": 3, "split": "train", "kl": 3.0})
   log.write_text("\n".join(map(json.dumps, lines)))
-  grids.curves(log, tmp_path / "two.png", ("loss", "kl"))
+  grids.curves(log, tmp_path / "two.png", (("loss",), ("kl", "kl_real")))
   with Image.open(tmp_path / "one.png") as one:
     with Image.open(tmp_path / "two.png") as two:
       assert two.width == 2 * one.width and two.height == one.height
       assert len(one.getcolors(one.width * one.height)) > 2
-  with pytest.raises(ValueError, match=r"\['fid'\]; it has \['kl', 'loss'\]"):
-    grids.curves(log, tmp_path / "none.png", ("fid",))
+  with pytest.raises(
+    ValueError, match=r"\[\['fid'\]\]; it has \['kl', 'loss'\]"
+  ):
+    grids.curves(log, tmp_path / "none.png", (("fid",),))
   assert not (tmp_path / "none.png").exists()

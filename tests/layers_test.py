@@ -15,6 +15,7 @@ RUNS = {
   "evaluate",
   "generation",
   "pictures",
+  "recorder",
   "run",
   "sample",
   "train",

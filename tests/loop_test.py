@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import genlat
-from genlat import scans, train
+from genlat import recorder, scans, train
 from tests import shipped
 
 QUIET = {"log__tensorboard": False, "log__pictures": 0, "log__every": 1}
@@ -52,7 +52,7 @@ def test_the_first_step_that_fails_is_named_within_a_call(tmp_path, rolled):
   bad = {"optimizer__name": "sgd", "optimizer__lr": 1e30}
   steps = []
   for i, calls in enumerate((1, 4)):
-    with pytest.raises(train.NonFinite):
+    with pytest.raises(recorder.NonFinite):
       run(tmp_path / str(i), steps=8, steps_per_call=calls, **bad)
     facts = (tmp_path / str(i) / "failure" / "failure.json").read_text()
     steps.append(json.loads(facts)["step"])

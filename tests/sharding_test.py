@@ -75,15 +75,18 @@ def test_fsdp_moves_weights_and_never_activations():
 
 
 def test_nproc_is_raised_and_never_lowered(monkeypatch):
-  cores = max(os.cpu_count() or 1, 8)
-  for given, devices, wanted in (
-    ("", 1, cores),
-    ("4", 1, cores),
-    ("64", 4, 64),
-    ("nonsense", 8, max(16, cores)),
+  cores = os.cpu_count() or 1
+  for given, devices, processes, wanted in (
+    ("", 1, 1, max(cores, 4)),
+    ("2", 1, 1, max(cores, 4)),
+    ("", 1, 0, max(cores, 8)),
+    ("", 1, 2, max(cores, 8)),
+    ("", 2, 1, max(cores, 8)),
+    ("64", 4, 1, 64),
+    ("nonsense", 8, 1, max(16, cores)),
   ):
     monkeypatch.setenv("NPROC", given)
-    sharding.raise_nproc(devices)
+    sharding.raise_nproc(devices, processes)
     assert os.environ["NPROC"] == str(wanted)
 
 

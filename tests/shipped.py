@@ -13,7 +13,9 @@ from genlat.state import State
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 NAMES = sorted(
-  path.stem for path in FOLDER.glob("*.py") if path.stem not in ("base", "run")
+  path.stem
+  for path in FOLDER.glob("*.py")
+  if path.stem not in ("base", "introspective", "run")
 )
 SHAPES = {
   "celeba": (64, 64, 3),

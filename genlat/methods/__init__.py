@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from genlat.methods.ae import AutoEncoder
 from genlat.methods.glf import Glf
+from genlat.methods.introvae import Introvae
 from genlat.methods.method import Method
+from genlat.methods.soft_introvae import SoftIntrovae
 from genlat.methods.vae import Vae
 
 Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
@@ -14,6 +16,8 @@ Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
 METHODS: dict[str, Builder] = {
   "ae": AutoEncoder.from_config,
   "glf": Glf.from_config,
+  "introvae": Introvae.from_config,
+  "soft_introvae": SoftIntrovae.from_config,
   "vae": Vae.from_config,
 }
 

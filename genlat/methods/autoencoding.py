@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from genlat import state as states
 from genlat.methods.observation import Observation
-from genlat.nets import conv
+from genlat.nets import conv, residual
 from genlat.nets.coupling import Flow
 from genlat.state import Player, State
 
@@ -49,12 +49,15 @@ class Autoencoding:
     *,
     statistics: int,
   ) -> "Autoencoding":
-    """Builds the networks of glf.md 2.1 from `config.model`.
+    """Builds the networks of `config.model`.
 
     Args:
       config: the run's configuration.
       image_shape: H, W, C.
       statistics: encoder outputs per code dimension (2: mean, log-variance).
+
+    Raises:
+      ValueError: for unknown names and impossible sizes.
     """
     model = config.model
     if model.dtype not in DTYPES:
@@ -66,16 +69,16 @@ class Autoencoding:
       raise ValueError(
         f"config.model.latent must be at least 1; got {model.latent}"
       )
-    sizes = {
-      "channels": tuple(model.channels),
-      "hidden": model.hidden,
-      "normalisation": model.normalisation,
-      "dtype": DTYPES[model.dtype],
-      "remat": model.remat,
-    }
+    if model.architecture not in ARCHITECTURES:
+      raise ValueError(
+        "config.model.architecture must be one of"
+        f" {', '.join(ARCHITECTURES)}; got {model.architecture!r}"
+      )
+    make = ARCHITECTURES[model.architecture]
+    encoder, decoder = make(config, image_shape, statistics * model.latent)
     return cls(
-      encoder=conv.Encoder(outputs=statistics * model.latent, **sizes),
-      decoder=conv.Decoder(image_shape=image_shape, **sizes),
+      encoder=encoder,
+      decoder=decoder,
       observation=Observation.from_config(config, min(image_shape[:2])),
       image_shape=image_shape,
       latent=model.latent,
@@ -168,6 +171,61 @@ class Autoencoding:
     """Mean squared error of each image, `[B]`, pixels in [0, 1]."""
     error = jnp.square(self.observation.image(raw) - images)
     return {"mse": error.mean((1, 2, 3))}
+
+
+def _conv(
+  config: ConfigDict, image_shape: tuple[int, int, int], outputs: int
+) -> tuple[nn.Module, nn.Module]:
+  """Encoder and decoder of glf.md 2.1."""
+  model = config.model
+  channels = tuple(model.channels)
+  if len(channels) != 2 or min(channels) < 1:
+    raise ValueError(
+      "config.model.channels of the architecture conv must be two numbers of"
+      f" at least 1, such as 64,128; got {channels}"
+    )
+  sizes = {
+    "channels": channels,
+    "hidden": model.hidden,
+    "normalisation": model.normalisation,
+    "dtype": DTYPES[model.dtype],
+    "remat": model.remat,
+  }
+  return (
+    conv.Encoder(outputs=outputs, **sizes),
+    conv.Decoder(image_shape=image_shape, **sizes),
+  )
+
+
+def _residual(
+  config: ConfigDict, image_shape: tuple[int, int, int], outputs: int
+) -> tuple[nn.Module, nn.Module]:
+  """Encoder and decoder of introvae.md 2.1."""
+  model = config.model
+  for key, known in (
+    ("normalisation", ("batch", "group", "none")),
+    ("placement", ("sum", "branch")),
+  ):
+    if model[key] not in known:
+      raise ValueError(
+        f"config.model.{key} of the architecture residual must be one of"
+        f" {', '.join(known)}; got {model[key]!r}"
+      )
+  sizes = {
+    "channels": tuple(model.channels),
+    "placement": model.placement,
+    "normalisation": model.normalisation,
+    "dtype": DTYPES[model.dtype],
+    "remat": model.remat,
+  }
+  residual.base_shape(image_shape[:2], sizes["channels"])
+  return (
+    residual.Encoder(outputs=outputs, **sizes),
+    residual.Decoder(image_shape=image_shape, **sizes),
+  )
+
+
+ARCHITECTURES = {"conv": _conv, "residual": _residual}
 
 
 def flow_from_config(config: ConfigDict) -> Flow:

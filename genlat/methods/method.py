@@ -4,7 +4,7 @@ A method is a frozen dataclass of hyper-parameters, networks and players; it
 holds no arrays. What is trained lives in `State`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
@@ -105,6 +105,19 @@ class Posterior(Protocol):
     self, state: State, images: Images
   ) -> tuple[jax.Array, jax.Array]:
     """Mean and log-variance of the code, `[B, d]` each."""
+    ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+  """A method that sees from its metrics when a run goes wrong."""
+
+  def health(self, history: Sequence[Mapping[str, float]]) -> list[str]:
+    """Lines that say what is wrong and name the key to change.
+
+    Args:
+      history: metrics of the last logged steps, oldest first.
+    """
     ...
 
 

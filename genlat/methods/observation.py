@@ -20,7 +20,7 @@ PyTree = Any
 
 DENSITIES = ("bernoulli", "gaussian", "logistic")
 ENERGIES = ("l1", "l2", "perceptual")
-ACTIVATIONS = ("sigmoid", "tanh")
+ACTIVATIONS = ("none", "sigmoid", "tanh")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Observation:
     name: one of DENSITIES or ENERGIES.
     activation: 'tanh' maps raw output a to tanh(a)/2 + 1/2, 'sigmoid' to
       sigmoid(a); the range is that of the data, [0, 1], either way (the
-      official GLF code mixes ranges: glf.md 1.6).
+      official GLF code mixes ranges: glf.md 1.6). 'none' takes a itself as
+      the mean, and shows it clipped.
     scale: standard deviation (gaussian) or scale (logistic), in pixels of
       [0, 1]; where it is learned, the value at the start.
     learned_scale: whether one scalar log-scale is trained.
@@ -42,7 +43,7 @@ class Observation:
   """
 
   name: str
-  activation: conv.Activation
+  activation: str
   scale: float
   learned_scale: bool
   levels: int
@@ -85,6 +86,11 @@ class Observation:
       raise ValueError(
         "config.likelihood.learned_scale needs likelihood.name gaussian or"
         f" logistic; got {likelihood.name!r}"
+      )
+    if likelihood.name == "bernoulli" and likelihood.activation == "none":
+      raise ValueError(
+        "likelihood bernoulli reads raw outputs as logits: set"
+        " config.likelihood.activation to sigmoid or tanh"
       )
     if likelihood.name == "logistic" and config.data.dequantise:
       raise ValueError(
@@ -138,9 +144,15 @@ class Observation:
     arrays = weights.load(self.vgg, self.vgg_sha256, network="vgg")
     return {"vgg": vgg.load_params(arrays, self.levels)}
 
+  def mean(self, raw: jax.Array) -> jax.Array:
+    """Mean image of raw output `[B, H, W, C]`; any range without activation."""
+    if self.activation == "none":
+      return raw
+    return conv.to_unit(raw, self.activation)
+
   def image(self, raw: jax.Array) -> jax.Array:
     """Mean image in [0, 1] of the decoder's raw output `[B, H, W, C]`."""
-    return conv.to_unit(raw, self.activation)
+    return jnp.clip(self.mean(raw), 0.0, 1.0)
 
   def nll(
     self,
@@ -164,7 +176,7 @@ class Observation:
       # tanh(a)/2 + 1/2 = sigmoid(2a).
       logits = 2.0 * raw if self.activation == "tanh" else raw
       return reconstruction.bernoulli_nll(images, logits)
-    mean = self.image(raw)
+    mean = self.mean(raw)
     if self.name == "l2":
       return reconstruction.squared_error(images, mean)
     if self.name == "l1":

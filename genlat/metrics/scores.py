@@ -9,13 +9,19 @@ from genlat.metrics import frechet as distances
 from genlat.metrics import likelihood as bounds
 from genlat.metrics import neighbours as nearby
 from genlat.metrics import reconstruction as errors
+from genlat.metrics import structural
 from genlat.metrics.card import Card
 from genlat.metrics.extractors import (
   Extractor,
   inception_extractor,
   random_extractor,
 )
-from genlat.metrics.features import QUANTISATION, statistics
+from genlat.metrics.features import (
+  QUANTISATION,
+  extract,
+  features,
+  statistics,
+)
 from genlat.metrics.task import Metric, Scores, Task, Unavailable
 
 RANDOM = "random"  # in place of a weight file: for smoke runs
@@ -136,22 +142,65 @@ def frechet(task: Task) -> tuple[Scores, Card]:
 def neighbours(task: Task) -> tuple[Scores, Card]:
   """Distance of samples, and of held-out images, to their nearest in train.
 
-  Samples much nearer than held-out images are copies. Pixels in [0, 1].
+  Samples much nearer than held-out images are copies. In pixels of [0, 1], or
+  between features where `evaluation.neighbour_features` says inception.
   """
   if task.sample is None:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
+  kind = task.config.evaluation.neighbour_features
+  if kind not in ("pixels", "inception"):
+    raise ValueError(
+      "config.evaluation.neighbour_features must be pixels or inception; got"
+      f" {kind!r}"
+    )
+  extractor = _extractor(task) if kind == "inception" else None
   samples = np.concatenate(list(task.sample(16)))[:16]
-  found = nearby.nearest(samples, task.batches(task.train), k=4)
   held_out = task.reference.read(np.arange(min(64, task.count)))["image"]
-  real = nearby.nearest(held_out, task.batches(task.train), k=1)
-  near = task.train.read(found.indices.reshape(-1))["image"]
-  rows = near.reshape(*found.indices.shape, *near.shape[1:])
+  queries = np.concatenate([samples, held_out])
+  references = task.batches(task.train)
+  card = dataclasses.replace(task.card, sample_count=len(samples))
+  if extractor is not None:
+    queries = extract(extractor, [queries])
+    report = _progress("train", len(task.train))
+    references = features(extractor, references, report=report)
+    card = dataclasses.replace(
+      card,
+      network=extractor.network,
+      sha256=extractor.sha256,
+      resize=extractor.resize,
+    )
+  found = nearby.nearest(queries, references, k=4)
+  indices = found.indices[: len(samples)]
+  near = task.train.read(indices.reshape(-1))["image"]
+  rows = near.reshape(*indices.shape, *near.shape[1:])
   task.picture("neighbours", samples, rows)
+  first = found.distances[:, 0]
   scores = {
-    "samples_to_train": float(np.median(found.distances[:, 0])),
-    "held_out_to_train": float(np.median(real.distances)),
+    "samples_to_train": float(np.median(first[: len(samples)])),
+    "held_out_to_train": float(np.median(first[len(samples) :])),
   }
-  return scores, dataclasses.replace(task.card, sample_count=len(samples))
+  return scores, card
+
+
+def diversity(task: Task) -> tuple[Scores, Card]:
+  """MS-SSIM of pairs of samples, and of held-out images; low is diverse."""
+  if task.sample is None:
+    raise Unavailable("there is no prior to sample from; see --mode=fit")
+  settings = task.config.evaluation
+  side, pairs = settings.diversity_side, settings.samples // 2
+  real = task.batches(count=min(task.count, 2 * pairs) // 2 * 2)
+  held_out, others = structural.mean_of_pairs(real, pairs, side)
+  made, count = structural.mean_of_pairs(task.sample(2 * pairs), pairs, side)
+  height, width = structural.resized(task.shape[:2], side)
+  card = dataclasses.replace(
+    task.card,
+    network="MS-SSIM of 5 scales, window of 11 pixels or the side",
+    resize=f"linear to {height} x {width}",
+    quantisation=QUANTISATION,
+    sample_count=2 * count,
+    reference_count=2 * others,
+  )
+  return {"ms_ssim": made, "ms_ssim_held_out": held_out, "pairs": count}, card
 
 
 def _averaged(task: Task) -> Card:
@@ -187,6 +236,7 @@ def _progress(name: str, total: int):
 
 METRICS: dict[str, Metric] = {
   "codes": codes,
+  "diversity": diversity,
   "flow_nll": flow_nll,
   "frechet": frechet,
   "likelihood": likelihood,

@@ -66,6 +66,14 @@ class Task:
     limit = self.config.evaluation.limit
     return min(limit or len(self.reference), len(self.reference))
 
+  @property
+  def shape(self) -> tuple[int, int, int]:
+    """Height, width and channels of an image."""
+    height, width, channels = self.reference.read(np.arange(1))["image"].shape[
+      1:
+    ]
+    return height, width, channels
+
   def batches(
     self, images: Images | None = None, count: int = 0
   ) -> Iterator[np.ndarray]:

@@ -21,7 +21,6 @@ from flax import linen as nn
 from genlat.nets.upconv import UpConv
 
 Normalisation = Literal["batch", "none"]
-Activation = Literal["tanh", "sigmoid"]
 
 _INIT = nn.initializers.normal(0.02)
 
@@ -142,7 +141,7 @@ class Decoder(nn.Module):
     return x.astype(jnp.float32)
 
 
-def to_unit(raw: jax.Array, activation: Activation) -> jax.Array:
+def to_unit(raw: jax.Array, activation: str) -> jax.Array:
   """Maps raw decoder outputs to images in [0, 1], same shape.
 
   Args:

@@ -1,0 +1,311 @@
+"""Laws of IntroVAE's two turns (introvae.md 1.3, 6 and 7)."""
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from genlat import state as states
+from genlat.losses import elbo
+from genlat.methods.vae import Vae
+from genlat.state import State
+from tests import shipped
+
+ROWS, SIDE, LATENT = 6, 8, 3
+
+
+@functools.cache
+def method(*changes: tuple[str, Any]):
+  """A small game that moves by plain gradient descent of rate 1."""
+  config = shipped.config("introvae_mnist", "smoke")
+  config.model.channels, config.model.latent = (4,), LATENT
+  config.data.image_size = SIDE
+  config.optimizer.name, config.optimizer.lr = "sgd", 1.0
+  config.introvae.margin = 3.0
+  for key, value in changes:
+    if key == "encoder":  # the rate of the encoder alone
+      config.players.encoder = ConfigDict({"lr_scale": value})
+    else:
+      config.update_from_flattened_dict({key: value})
+  made = shipped.build(config)
+  return made, made.init(jax.random.key(5), {})
+
+
+def data(made, seed: int = 0):
+  shape = (ROWS, *made.nets.image_shape)
+  image = jax.random.uniform(jax.random.key(seed), shape)
+  return made.draws({"image": image}, jax.random.key(seed + 1))
+
+
+def moved(before: State, after: State, net: str):
+  """Minus the gradient that moved a network."""
+  return jax.tree.map(lambda a, b: a - b, after.params[net], before.params[net])
+
+
+def close(a: Any, b: Any, **tolerance: float) -> None:
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+def largest(tree: Any) -> float:
+  return max(float(jnp.abs(x).max()) for x in jax.tree.leaves(tree))
+
+
+OFFICIAL = (
+  ("introvae.hinge", "batch_mean"),
+  ("introvae.half", False),
+  ("introvae.alpha_encoder", 0.25),
+  ("introvae.alpha_decoder", 0.5),
+  ("introvae.beta", 0.05),
+)
+
+
+def test_the_official_code_s_retained_graph_gives_our_gradients():
+  """Images are decoded once; two backward passes add up in the decoder."""
+  with jax.enable_x64(True):
+    made, state = method(*OFFICIAL, ("introspection.statistics", "all"))
+    nets = dataclasses.replace(
+      made.nets,
+      encoder=made.nets.encoder.clone(dtype=jnp.float64),
+      decoder=made.nets.decoder.clone(dtype=jnp.float64),
+    )
+    made = dataclasses.replace(made, nets=nets)
+    wide = lambda t: jax.tree.map(lambda x: x.astype(jnp.float64), t)
+    state = state.replace(params=wide(state.params), stats=wide(state.stats))
+    d = wide(data(made))
+    x, eps, noise = d["image"], d["noise"][:, 0], d["prior"]
+    phi, theta = state.params["encoder"], state.params["decoder"]
+
+    def encode(phi, images):
+      variables = {"params": phi, "batch_stats": state.stats["encoder"]}
+      out, _ = nets.encoder.apply(
+        variables, images, train=True, mutable=["batch_stats"]
+      )
+      return jnp.split(out, 2, -1)
+
+    def decode(theta, codes):
+      variables = {"params": theta, "batch_stats": state.stats["decoder"]}
+      return nets.decoder.apply(
+        variables, codes, train=True, mutable=["batch_stats"]
+      )[0]
+
+    def kl(phi, images):
+      mean, lv = encode(phi, images)
+      return (0.5 * (jnp.exp(lv) + mean**2 - 1.0 - lv)).sum(1).mean()
+
+    def code(phi):
+      mean, lv = encode(phi, x)
+      return mean + jnp.exp(0.5 * lv) * eps
+
+    z = code(phi)
+    graph = lambda theta: (decode(theta, noise), decode(theta, z))
+    (fake, image), back = jax.vjp(graph, theta)
+    sse = lambda image: ((image - x) ** 2).sum((1, 2, 3)).mean()
+
+    def loss_e(phi):
+      margin = kl(phi, x) + 0.25 * (
+        jax.nn.relu(3.0 - kl(phi, image)) + jax.nn.relu(3.0 - kl(phi, fake))
+      )
+      return 0.05 * sse(decode(theta, code(phi))) + margin
+
+    step = jax.grad(loss_e)(phi)
+    after = jax.tree.map(lambda p, g: p - g, phi, step)
+    from_e = 0.05 * jax.grad(sse)(image)
+    from_g = jax.grad(lambda i: 0.5 * kl(after, i))
+    (wanted,) = back((from_g(fake), from_e + from_g(image)))
+
+    new, metrics = jax.jit(made.turns)(state, d)
+    assert float(metrics["hinge_active"]) > 0
+    close(new.params["encoder"], after, rtol=1e-9, atol=1e-12)
+    minus = jax.tree.map(jnp.negative, wanted)
+    close(moved(state, new, "decoder"), minus, rtol=1e-7, atol=1e-10)
+
+
+def test_hinges_reach_no_weight_of_the_decoder():
+  made, state = method(("introvae.beta", 0.0))
+  loss = lambda p: made.encoder_turn(state, p, data(made))[0]
+  gradient = jax.grad(loss)(state.params)
+  assert largest(gradient["decoder"]) == 0.0
+  assert largest(gradient["encoder"]) > 0.0
+
+
+def test_beyond_the_margin_the_encoder_moves_as_a_vae_s():
+  far, state = method(("introvae.margin", 0.0))
+  plain, _ = method(("introvae.margin", 3.0), ("introvae.alpha_encoder", 0.0))
+  near, _ = method()
+  d = data(far)
+  runs = [m.turns(state, d)[0].params["encoder"] for m in (far, plain, near)]
+  close(runs[0], runs[1], atol=1e-7)
+  difference = jax.tree.map(lambda a, b: a - b, runs[0], runs[2])
+  assert largest(difference) > 1e-3
+
+
+def test_the_decoder_meets_the_encoder_that_has_moved():
+  made, state = method()
+  still, _ = method(("encoder", 1e-12))
+  d = data(made)
+  moves = [moved(state, m.turns(state, d)[0], "decoder") for m in (made, still)]
+
+  def loss(theta):
+    params = {**state.params, "decoder": theta}
+    params["encoder_before"] = params["encoder"]
+    return made.decoder_turn(state, params, d)[0]
+
+  minus = jax.tree.map(jnp.negative, jax.grad(loss)(state.params["decoder"]))
+  close(moves[1], minus, rtol=1e-4, atol=1e-6)
+  difference = jax.tree.map(lambda a, b: a - b, *moves)
+  assert largest(difference) > 1e-4
+
+
+def test_without_the_game_it_is_the_vae_of_the_same_weights():
+  """Both turns without alpha, the pretraining, and method vae agree."""
+  made, state = method(
+    ("introvae.alpha_encoder", 0.0), ("introvae.alpha_decoder", 0.0)
+  )
+  vae, _ = method(("method", "vae"), ("vae.reconstruction", 0.05))
+  assert isinstance(vae, Vae)
+  d = data(made)
+  one, _ = made.turns(state, d)
+  two, _ = made.warm(state, d)
+  joint = states.create(state.params, state.stats, vae.players)
+  three, _ = states.descend_together(
+    joint,
+    vae.players,
+    {"vae": functools.partial(vae.loss, joint)},
+    {"image": d["image"], "noise": d["noise"][:, :1]},
+  )
+  close(one.params, two.params, rtol=1e-4, atol=1e-6)
+  close(one.params, three.params, rtol=1e-4, atol=1e-6)
+
+
+def test_the_kl_of_samples_alone_still_moves_the_decoder():
+  """w_neg = 0 does not switch off the decoder's part."""
+  made, state = method(("introvae.alpha_encoder", 0.0))
+  vae, _ = method(
+    ("introvae.alpha_encoder", 0.0), ("introvae.alpha_decoder", 0.0)
+  )
+  d = data(made)
+  moves = [moved(state, m.turns(state, d)[0], "decoder") for m in (made, vae)]
+  difference = jax.tree.map(lambda a, b: a - b, *moves)
+  assert largest(difference) > 1e-4
+
+
+def test_the_official_pretraining_weighs_all_by_one():
+  made, state = method(*OFFICIAL, ("introvae.plain_pretrain", True))
+  _, metrics = made.warm(state, data(made))
+  wanted = metrics["reconstruction"] + metrics["kl_real"]
+  np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-6)
+
+
+def test_the_pretraining_ends_by_itself():
+  made, state = method(("introspection.pretrain", 0.2))
+  assert made.pretrain == 2
+  batch = {"image": data(made)["image"]}
+  step, games = jax.jit(made.train_step), []
+  for i in range(4):
+    state, metrics = step(state, batch, jax.random.key(i))
+    games.append(float(metrics["game"]))
+  assert games == [0.0, 0.0, 1.0, 1.0]
+  assert step._cache_size() == 1
+
+
+def test_averages_move_with_the_passes_that_the_key_names():
+  weights = {"all": [0.1 * 0.9**i for i in range(4, -1, -1)], "real": [0.1]}
+  for kind, shares in weights.items():
+    made, state = method(
+      ("introspection.statistics", kind), ("optimizer.lr", 1e-12)
+    )
+    d = data(made)
+    new, _ = made.turns(state, d)
+    show = made.nets.observation.mean
+    mean, lv, _ = made.encode_in(state.params, state.stats, d["image"])
+    z = mean + jnp.exp(0.5 * lv) * d["noise"][:, 0]
+    raw, _ = made.decode_in(state.params, state.stats, z)
+    fake, first = made.decode_in(state.params, state.stats, d["prior"])
+    _, second = made.decode_in(state.params, {"decoder": first}, z)
+    images = [d["image"], show(raw), show(fake), show(raw), show(fake)]
+    stem = state.params["encoder"]["stem"]["kernel"]
+    average = jnp.zeros(4)
+    kept = 0.9 ** len(shares)
+    for share, image in zip(shares, images, strict=False):
+      y = jax.lax.conv_general_dilated(
+        image, stem, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+      )
+      average += share * y.mean((0, 1, 2))
+    np.testing.assert_allclose(sum(shares) + kept, 1.0)
+    got = new.stats["encoder"]["stem_norm"]["batch"]["mean"]
+    np.testing.assert_allclose(got, average, rtol=1e-4, atol=1e-6)
+    close(new.stats["decoder"], second, rtol=1e-4, atol=1e-6)
+
+
+def test_age_s_regulariser_judges_the_batch():
+  made, state = method(("introvae.regulariser", "age"))
+  d = data(made)
+  _, metrics = made.turns(state, d)
+  mean, _, _ = made.encode_in(state.params, state.stats, d["image"])
+  wanted = elbo.kl_standard_normal(
+    mean.mean(0)[None], jnp.log(mean.var(0))[None]
+  )
+  np.testing.assert_allclose(metrics["kl_real"], wanted[0], rtol=1e-4)
+
+
+def test_spread_is_the_ratio_of_mean_distances():
+  from genlat.methods.introspection import spread
+
+  real = jax.random.uniform(jax.random.key(0), (5, 3))
+  made = 0.5 * real + 7.0
+  np.testing.assert_allclose(spread(made, real), 0.5, rtol=1e-4)
+  pairs = jnp.square(real[:, None] - real[None]).sum(-1).mean()
+  np.testing.assert_allclose(pairs, 2.0 * real.var(0).sum(), rtol=1e-5)
+
+
+GOOD = {
+  "game": 1.0,
+  "kl_real": 50.0,
+  "kl_fake": 110.0,
+  "hinge_active": 0.5,
+  "spread": 0.9,
+}
+
+
+@pytest.mark.parametrize(
+  "change,word",
+  [
+    ({"kl_fake": 40.0}, "KL_fake has been below.*alpha_encoder"),
+    ({"hinge_active": 0.0}, "hinge has not been active.*introvae.margin"),
+    ({"spread": 0.1}, "nearly alike.*introvae.beta"),
+    ({"kl_real": 1e5, "kl_fake": 1e6}, "explodes.*optimizer.lr"),
+  ],
+)
+def test_a_sick_game_names_the_key_to_change(change, word):
+  made, _ = method()
+  assert made.health([GOOD] * 30) == []
+  bad = GOOD | change
+  (line,) = made.health([GOOD] * 5 + [bad] * 10)
+
+  assert re.search(word, line)
+  assert made.health([bad] * 9) == []
+  assert made.health([bad] * 9 + [GOOD]) == []
+  assert made.health([bad | {"game": 0.0}] * 30) == []
+
+
+@pytest.mark.parametrize(
+  "key,value,word",
+  [
+    ("introvae.hinge", "soft", "hinge must be one of batch_mean, per_sample"),
+    ("introvae.regulariser", "mmd", "regulariser must be one of age, kl"),
+    ("introvae.margin", -1.0, "margin must be at least 0"),
+    ("introspection.statistics", "none", "statistics must be one of all, real"),
+    ("introspection.pretrain", -1.0, "pretrain must be at least 0"),
+    ("model.placement", "end", "placement .*must be one of sum, branch"),
+    ("model.architecture", "mlp", "architecture must be one of conv, residual"),
+  ],
+)
+def test_impossible_values_are_named(key, value, word):
+  with pytest.raises(ValueError, match=word):
+    method((key, value))
