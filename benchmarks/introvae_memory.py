@@ -4,7 +4,8 @@
   JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python -m benchmarks.introvae_memory
 
 Compiles ahead of time; no TPU is needed. bfloat16; need = arguments + results
-- results that reuse arguments + scratch + code. A minute to several each.
+- results that reuse arguments + scratch + code. A minute to several each. With
+`--accumulate` the compiler counts the operations of one part alone.
 """
 
 import argparse

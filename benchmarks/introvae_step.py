@@ -22,11 +22,10 @@ def main() -> None:
   parser.add_argument("--side", type=int, default=64, choices=(64, 128, 256))
   parser.add_argument("--batch", type=int, default=16)
   parser.add_argument("--steps", type=int, default=1, help="steps a call")
-  parser.add_argument("--dtype", default="float32")
   args = parser.parse_args()
   module = importlib.import_module(f"configs.introvae_faces{args.side}")
   config = module.get_config().unlock()
-  config.batch_size, config.model.dtype = args.batch, args.dtype
+  config.batch_size, config.model.dtype = args.batch, "float32"
   config.data.flip = False
   channels, latent = tuple(config.model.channels), config.model.latent
   shape = (args.side, args.side, 3)
@@ -41,7 +40,7 @@ def main() -> None:
   rivals += torch_introvae.rivals(channels, latent, images, args.steps)
   title = f"IntroVAE {args.side}x{args.side}, channels {channels},"
   alternate.report(
-    f"{title} {parameters:,} parameters, batch {args.batch}, {args.dtype}",
+    f"{title} {parameters:,} parameters, batch {args.batch}, float32",
     alternate.measure(rivals, args),
     args.batch,
   )

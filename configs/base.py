@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from configs import blocks
+
 Presets = dict[str, Callable[[ConfigDict], None]]
 
 
@@ -25,11 +27,15 @@ def base() -> ConfigDict:
   config.ema = 0.0  # share of the averaged weights kept a step; 0 = off
   config.data = _data()
   config.model = _model()
-  config.flow = _flow()
+  config.flow = blocks.flow()
   config.likelihood = _likelihood()
-  config.vae, config.glf = _vae(), _glf()
-  config.introspection = _introspection()
-  config.introvae, config.soft_introvae = _introvae(), _soft_introvae()
+  config.vae, config.glf = blocks.vae(), blocks.glf()
+  config.introspection = blocks.introspection()
+  config.introvae, config.soft_introvae = (
+    blocks.introvae(),
+    blocks.soft_introvae(),
+  )
+  config.aae = blocks.aae()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer
   config.prior = _prior()
@@ -99,21 +105,6 @@ def _model() -> ConfigDict:
   )
 
 
-def _flow() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      coupling="affine",  # affine | additive | spline
-      blocks=4,  # two-sided couplings, each with a permutation
-      hidden=64,  # units of a subnet's layers
-      batch_norm=False,  # in the subnets; True in the official code
-      bn_momentum=0.9,  # share of the running average kept
-      clamp=2.0,  # bound of a log-scale, about (affine)
-      bins=8,  # of a spline
-      bound=5.0,  # splines are the identity beyond it
-    )
-  )
-
-
 def _likelihood() -> ConfigDict:
   return ConfigDict(
     dict(
@@ -122,65 +113,6 @@ def _likelihood() -> ConfigDict:
       scale=1.0,  # std (gaussian) or scale (logistic) at the start, pixels
       learned_scale=False,  # one scalar, trained with the decoder
       levels=0,  # VGG taps (perceptual); 0 = 3 below 64 pixels, else 4
-    )
-  )
-
-
-def _vae() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      prior="gaussian",  # gaussian | flow
-      posterior="gaussian",  # gaussian | flow
-      reconstruction=1.0,  # weight of the reconstruction term
-      beta=1.0,  # weight of the KL
-      samples=1,  # importance samples; above 1 the objective is IWAE's
-    )
-  )
-
-
-def _glf() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      stop_gradient=True,  # False = regularised GLF
-      beta=1.0,  # weight of the reconstruction
-      code_noise=0.0,  # std of noise on codes that the flow sees
-    )
-  )
-
-
-def _introspection() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      pretrain=0.0,  # epochs of a plain VAE before the game
-      statistics="real",  # passes that move BatchNorm's averages: real | all
-    )
-  )
-
-
-def _introvae() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      regulariser="kl",  # kl | age (of the batch's statistics)
-      hinge="per_sample",  # per_sample | batch_mean
-      margin=110.0,  # m, nats
-      alpha_encoder=0.25,  # weight of each hinge
-      alpha_decoder=0.25,  # weight of each KL of made images
-      beta=0.5,  # weight of the reconstruction
-      half=True,  # half the squared error (paper), or all of it (code)
-      plain_pretrain=False,  # pretraining ignores beta and half (code)
-    )
-  )
-
-
-def _soft_introvae() -> ConfigDict:
-  return ConfigDict(
-    dict(
-      beta_reconstruction=1.0,  # b_r
-      beta_kl=1.0,  # b_k, of real images
-      beta_fake=256.0,  # b_n, of made images in the encoder's turn
-      gamma=1e-8,  # g, of the decoder's reconstructions of made images
-      detach_target=False,  # whether their targets are constants
-      bootstrap=0.0,  # epochs between copies of the target decoder; 0 = off
     )
   )
 
@@ -284,6 +216,11 @@ def smoke(config: ConfigDict) -> None:
   config.model.hidden = 32
   if config.model.architecture == "residual":
     config.data.image_size, config.model.channels = 8, (8,)
+  if config.method == "aae":
+    config.data.image_size, config.model.channels = 8, (4, 8)
+    config.model.latent = 16 if config.aae.condition != "none" else 6
+    config.aae.image_channels, config.aae.trunk = (4, 8), 16
+    config.aae.code_hidden = (16, 8)
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)

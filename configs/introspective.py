@@ -2,8 +2,12 @@
 
 Presets: `paper` (the default), `official` (introvae.md 1.3: hinge of the
 batch's mean, all of the squared error, twice the decoder's weight, all passes
-move the averages), `vae` (a plain VAE of the same networks and weights).
+move the averages; with the numbers of the script where there is one), `vae` (a
+plain VAE of the same networks and weights; name it last), and for
+Soft-IntroVAE `bootstrap` (a target decoder renewed each epoch, gamma 1).
 """
+
+import functools
 
 from ml_collections import ConfigDict
 
@@ -59,16 +63,26 @@ def soft_introvae(
   return config
 
 
-def finish(config: ConfigDict, words: str) -> ConfigDict:
-  """Applies presets and locks."""
+def finish(config: ConfigDict, words: str, **script: float | int) -> ConfigDict:
+  """Applies presets and locks.
+
+  Args:
+    config: an experiment.
+    words: names of presets.
+    **script: what the official script has otherwise, by the last word of the
+      key: `margin`, `beta`, `alpha_encoder`, `batch_size`, `pretrain`.
+  """
   presets = {"vae": vae}
   if config.method == "introvae":
-    presets |= {"paper": paper, "official": official}
+    own = functools.partial(official, **script)
+    presets |= {"paper": paper, "official": own}
+  else:
+    presets |= {"bootstrap": bootstrap}
   return base.preset(config, words, presets).lock()
 
 
 def paper(config: ConfigDict) -> None:
-  """Equations 5 to 12 as printed; the default."""
+  """Equations 5 to 12, with the sign of 9 that 11 and 12 need; the default."""
   config.introvae.hinge = "per_sample"
   config.introvae.half = True
   config.introvae.plain_pretrain = False
@@ -76,14 +90,32 @@ def paper(config: ConfigDict) -> None:
   config.introvae.alpha_decoder = 0.25
 
 
-def official(config: ConfigDict) -> None:
-  """The official code with w_neg 0.5 and w_kl 1 (introvae.md 1.3, 1.4)."""
+def official(
+  config: ConfigDict,
+  *,
+  margin: float = 0.0,
+  beta: float = 0.0,
+  alpha_encoder: float = 0.25,
+  batch_size: int = 0,
+  pretrain: float = 0.0,
+) -> None:
+  """The official code with w_kl 1 (introvae.md 1.3, 1.4); 0 = as it is."""
   config.introvae.hinge = "batch_mean"
   config.introvae.half = False
   config.introvae.plain_pretrain = True
-  config.introvae.alpha_encoder = 0.25
+  config.introvae.alpha_encoder = alpha_encoder
   config.introvae.alpha_decoder = 0.5
+  config.introvae.margin = margin or config.introvae.margin
+  config.introvae.beta = beta or config.introvae.beta
+  config.batch_size = batch_size or config.batch_size
+  config.introspection.pretrain = pretrain
   config.introspection.statistics = "all"
+
+
+def bootstrap(config: ConfigDict) -> None:
+  """Soft-IntroVAE's target decoder, as its code has it."""
+  config.soft_introvae.bootstrap = 1.0
+  config.soft_introvae.gamma = 1.0
 
 
 def vae(config: ConfigDict) -> None:

@@ -18,4 +18,4 @@ def get_config(words: str = "") -> ConfigDict:
   config.data.name = "cifar10"
   config.data.flip = True
   config.epochs = 200.0
-  return introspective.finish(config, words)
+  return introspective.finish(config, words, beta=0.05)

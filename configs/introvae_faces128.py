@@ -1,8 +1,8 @@
 """IntroVAE on any folder or zip of faces, 128x128: arXiv:1807.06358.
 
-Give the images by `--config.data.path`. The paper's sizes begin at 128. A GPU
-is advised. Presets `paper` (the default), `official`, `vae`:
-configs/introspective.py.
+Give the images by `--config.data.path`. Margin and weight of
+`introvae_celeba128`. A GPU is advised. Presets `paper` (the default),
+`official`, `vae`: configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

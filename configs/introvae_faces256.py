@@ -1,7 +1,7 @@
 """IntroVAE on any folder or zip of faces, 256x256: arXiv:1807.06358.
 
-Give the images by `--config.data.path`. The paper's sizes begin at 128. A trial
-of size only: docs/results.md. A GPU is advised. Presets `paper` (the default),
+Give the images by `--config.data.path`. Margin and weight of
+`introvae_celebahq256`. A GPU is advised. Presets `paper` (the default),
 `official`, `vae`: configs/introspective.py.
 """
 

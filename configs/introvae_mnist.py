@@ -16,4 +16,4 @@ def get_config(words: str = "") -> ConfigDict:
     (64, 128), 32, margin=10.0, beta=0.1, batch_size=128
   )
   config.data.name = "mnist"
-  return introspective.finish(config, words)
+  return introspective.finish(config, words, beta=0.05)

@@ -1,7 +1,8 @@
 """IntroVAE on drawn shapes at 128x128: Huang et al. 2018, arXiv:1807.06358.
 
-No data to fetch: a trial of the large networks. No paper reports it. Presets
-`paper` (the default), `official`, `vae`: configs/introspective.py.
+No data to fetch: a trial of the large networks. No paper reports it, and margin
+and weight are guesses. Presets `paper` (the default), `official`, `vae`:
+configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """Soft-IntroVAE on CelebA at 128x128: Daniel & Tamar 2021, arXiv:2012.13253.
 
-Widths of the official code. `:vae` is a plain VAE of the same networks.
+Widths of the official code at 128 pixels; its README gives no weights for these
+images, so they are those of CIFAR-10. Presets `bootstrap`, `vae`:
+configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

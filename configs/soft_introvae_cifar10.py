@@ -1,8 +1,8 @@
 """Soft-IntroVAE on CIFAR-10: Daniel & Tamar 2021, arXiv:2012.13253.
 
-Settings of the official code. The paper's FID of 4.6 is not comparable with the
-standard one (introvae.md 6: its feature network normalises by batch). `:vae` is
-a plain VAE of the same networks.
+Weights and epochs of the official code. The paper's FID of 4.6 is not
+comparable with the standard one (introvae.md 6: its feature network normalises
+by batch). Presets `bootstrap`, `vae`: configs/introspective.py.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +16,5 @@ def get_config(words: str = "") -> ConfigDict:
     (64, 128, 256), 128, beta_fake=256.0, batch_size=32
   )
   config.data.name = "cifar10"
-  config.data.flip = True
   config.epochs = 250.0
   return introspective.finish(config, words)

@@ -1,6 +1,7 @@
 """Soft-IntroVAE on Fashion-MNIST: Daniel & Tamar 2021, arXiv:2012.13253.
 
-Settings of the official code. `:vae` is a plain VAE of the same networks.
+Weights of the official code, which trains 250 epochs. Presets `bootstrap`,
+`vae`: configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,8 @@
 """Soft-IntroVAE on MNIST: Daniel & Tamar 2021, arXiv:2012.13253.
 
 Widths of the official code; beta_fake 128 instead of its 256, with which
-KL_real ends above KL_fake (an issue of its repository). `:vae` is a plain VAE
-of the same networks.
+KL_real ends above KL_fake (an issue of its repository). Presets `bootstrap`,
+`vae`: configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

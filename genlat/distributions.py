@@ -202,3 +202,50 @@ def _check_mixture(
   components, size = means.shape
   chex.assert_shape(log_weights, (components,))
   chex.assert_shape(cholesky, (components, size, size))
+
+
+def ring_sample(
+  rng: jax.Array, n: int, d: int, component: jax.Array | None = None
+) -> jax.Array:
+  """Draws of a mixture of 10 flat Gaussians on a ring, `[n, d]`, d even.
+
+  Makhzani et al. 2015 (arXiv:1511.05644), as reimplemented: in each pair of
+  dimensions N(1.4, 0.5^2) along an axis and N(0, 0.1^2) across it, turned by
+  2 pi k / 10 for component k, the same for all pairs.
+
+  Args:
+    rng: key, used once.
+    n: number of draws.
+    d: dimensions.
+    component: k of each draw, int `[n]`; None for uniform ones.
+
+  Raises:
+    ValueError: for odd d.
+  """
+  if d % 2:
+    raise ValueError(f"a ring lies in pairs of dimensions; got d = {d}")
+  on_noise, on_component = jax.random.split(rng)
+  if component is None:
+    component = jax.random.randint(on_component, (n,), 0, 10)
+  noise = jax.random.normal(on_noise, (n, d // 2, 2))
+  along, across = 1.4 + 0.5 * noise[..., 0], 0.1 * noise[..., 1]
+  angle = (2.0 * jnp.pi / 10.0) * component[:, None]
+  x = along * jnp.cos(angle) - across * jnp.sin(angle)
+  y = along * jnp.sin(angle) + across * jnp.cos(angle)
+  return jnp.stack([x, y], -1).reshape(n, d)
+
+
+def swiss_roll_sample(rng: jax.Array, n: int, d: int) -> jax.Array:
+  """Draws of a Swiss roll in each pair of dimensions, `[n, d]`, d even.
+
+  Makhzani et al. 2015: radius 3 sqrt(u) at angle 4 pi sqrt(u), u uniform.
+
+  Raises:
+    ValueError: for odd d.
+  """
+  if d % 2:
+    raise ValueError(f"a Swiss roll lies in pairs of dimensions; got d = {d}")
+  root = jnp.sqrt(jax.random.uniform(rng, (n, d // 2)))
+  angle = 4.0 * jnp.pi * root
+  x, y = 3.0 * root * jnp.cos(angle), 3.0 * root * jnp.sin(angle)
+  return jnp.stack([x, y], -1).reshape(n, d)

@@ -38,6 +38,7 @@ AT_LEAST_ONE = (
   "steps_per_call",
 )
 AT_LEAST_ZERO = (
+  "evaluation.diversity_side",
   "evaluation.limit",
   "likelihood.levels",
   "log.pictures",

@@ -11,6 +11,8 @@ for another machine.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 from jax import lax
 
 Carry = TypeVar("Carry")
@@ -34,6 +36,31 @@ def rolled(convolutional: bool) -> bool:
     convolutional: whether the body of the loop holds a convolution.
   """
   return not convolutional or _PLATFORM not in ("", "cpu")
+
+
+def cond(
+  flag: Any,
+  when_true: Callable[..., Any],
+  when_false: Callable[..., Any],
+  *operands: Any,
+  convolutional: bool,
+) -> Any:
+  """`lax.cond`; both branches and a choice where the platform asks.
+
+  A convolution's gradient in a conditional of XLA on CPU took 35 times as
+  long as outside of one (512 against 15 ms).
+
+  Args:
+    flag: scalar, may be traced.
+    when_true: of the operands.
+    when_false: likewise, with results of the same shapes.
+    *operands: of both.
+    convolutional: whether a branch holds a convolution.
+  """
+  if rolled(convolutional):
+    return lax.cond(flag, when_true, when_false, *operands)
+  one, other = when_true(*operands), when_false(*operands)
+  return jax.tree.map(lambda a, b: jnp.where(flag, a, b), one, other)
 
 
 def scan(

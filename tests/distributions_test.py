@@ -203,3 +203,38 @@ def test_densities_of_images_sum_over_all_axes_but_the_first():
 def test_mismatched_shapes_raise(call):
   with pytest.raises(AssertionError):
     call()
+
+
+def test_the_ring_has_ten_flat_components():
+  rows = jnp.repeat(jnp.arange(10), 4000)
+  x = ds.ring_sample(jax.random.key(0), 40000, 4, rows)
+  x = np.asarray(x).reshape(10, 4000, 2, 2)
+  angle = 2 * np.pi * np.arange(10) / 10
+  axis = np.stack([np.cos(angle), np.sin(angle)], -1)
+  across = np.stack([-axis[:, 1], axis[:, 0]], -1)
+  along = np.einsum("knpi,ki->knp", x, axis)
+  side = np.einsum("knpi,ki->knp", x, across)
+  np.testing.assert_allclose(along.mean(1), 1.4, atol=0.04)
+  np.testing.assert_allclose(along.std(1), 0.5, atol=0.03)
+  np.testing.assert_allclose(side.mean(1), 0.0, atol=0.01)
+  np.testing.assert_allclose(side.std(1), 0.1, atol=0.01)
+  free = ds.ring_sample(jax.random.key(1), 4000, 2)
+  turned = np.arctan2(free[:, 1], free[:, 0]) % (2 * np.pi)
+  assert len(np.unique(np.rint(turned * 10 / (2 * np.pi)) % 10)) == 10
+
+
+def test_the_swiss_roll_winds_twice_outwards():
+  x = ds.swiss_roll_sample(jax.random.key(0), 5000, 2)
+  radius = np.linalg.norm(x, axis=1)
+  angle = np.arctan2(x[:, 1], x[:, 0])
+  wanted = 4 * np.pi * radius / 3
+  np.testing.assert_allclose(np.cos(wanted), np.cos(angle), atol=1e-3)
+  assert 2.9 < radius.max() <= 3.0
+  # The radius of uniform u is 3 sqrt(u): its square is uniform.
+  np.testing.assert_allclose(np.square(radius / 3).mean(), 0.5, atol=0.02)
+
+
+def test_odd_dimensions_have_no_pairs():
+  for draw in (ds.ring_sample, ds.swiss_roll_sample):
+    with pytest.raises(ValueError, match="pairs of dimensions; got d = 3"):
+      draw(jax.random.key(0), 2, 3)

@@ -93,21 +93,23 @@ def test_the_soft_loss_has_the_value_of_the_sheet():
     beta_reconstruction=1.0,
     beta_kl=256.0,
   )
-  value = introspective.exponential_elbo(bound)
+  value = introspective.exponential_elbo(bound, 2.0)
   np.testing.assert_allclose(2.0 * value, [0.1888756], rtol=1e-5)
 
 
 def test_the_soft_loss_fades_as_samples_get_worse():
   """Its gradient is that of the ELBO times exp(2 ELBO): bounded by 1."""
   bounds = jnp.array([0.0, -1.0, -20.0])
-  push = jax.grad(lambda b: introspective.exponential_elbo(b).sum())(bounds)
+  push = jax.grad(lambda b: introspective.exponential_elbo(b, 2.0).sum())(
+    bounds
+  )
   np.testing.assert_allclose(push, np.exp(2.0 * np.asarray(bounds)), rtol=1e-6)
 
 
 def test_losses_of_the_wrong_rank_are_refused():
   for loss in (
     lambda: introspective.margin_hinge(jnp.zeros(()), 1.0),
-    lambda: introspective.exponential_elbo(jnp.zeros((2, 2))),
+    lambda: introspective.exponential_elbo(jnp.zeros((2, 2)), 2.0),
     lambda: introspective.batch_statistics_kl(jnp.zeros(3)),
   ):
     with pytest.raises(AssertionError):

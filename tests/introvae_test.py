@@ -128,8 +128,9 @@ def test_the_official_code_s_retained_graph_gives_our_gradients():
 
 def test_hinges_reach_no_weight_of_the_decoder():
   made, state = method(("introvae.beta", 0.0))
-  loss = lambda p: made.encoder_turn(state, p, data(made))[0]
-  gradient = jax.grad(loss)(state.params)
+  turn = lambda p: made.encoder_turn(state, p, data(made))
+  assert float(turn(state.params)[1][0]["hinge_active"]) > 0.0
+  gradient = jax.grad(lambda p: turn(p)[0])(state.params)
   assert largest(gradient["decoder"]) == 0.0
   assert largest(gradient["encoder"]) > 0.0
 
@@ -252,6 +253,19 @@ def test_age_s_regulariser_judges_the_batch():
     mean.mean(0)[None], jnp.log(mean.var(0))[None]
   )
   np.testing.assert_allclose(metrics["kl_real"], wanted[0], rtol=1e-4)
+  # No noise, and no KL of single images, in evaluation and pretraining.
+  loud = d | {"noise": 9.0 + d["noise"]}
+  for step in (made.turns, made.warm):
+    _, one = step(state, d)
+    _, other = step(state, loud)
+    np.testing.assert_array_equal(
+      one["reconstruction"], other["reconstruction"]
+    )
+  values = made.eval_step(state, {"image": d["image"]}, jax.random.key(0))
+  assert set(values) == {"loss", "reconstruction", "mse"}
+  assert not made.standard
+  codes = made.encode(state, d["image"], jax.random.key(0))
+  np.testing.assert_array_equal(codes, made.encode(state, d["image"]))
 
 
 def test_spread_is_the_ratio_of_mean_distances():
@@ -309,3 +323,75 @@ def test_a_sick_game_names_the_key_to_change(change, word):
 def test_impossible_values_are_named(key, value, word):
   with pytest.raises(ValueError, match=word):
     method((key, value))
+
+
+def test_turns_that_cut_the_batch_unlike_are_refused():
+  config = shipped.config("introvae_mnist", "smoke")
+  config.players.encoder = ConfigDict({"accumulate": 2})
+  with pytest.raises(ValueError, match="cut the batch alike"):
+    shipped.build(config)
+
+
+COMMON = {
+  "hinge": "batch_mean",
+  "half": False,
+  "plain_pretrain": True,
+  "alpha_decoder": 0.5,
+}
+
+
+@pytest.mark.parametrize(
+  "name,margin,beta,alpha,batch,pretrain",
+  [
+    ("introvae_celebahq256", 120.0, 0.05, 0.25, 16, 0.0),
+    ("introvae_celebahq1024", 500.0, 0.01, 0.5, 12, 4.0),
+    ("introvae_mnist", 10.0, 0.05, 0.25, 128, 0.0),
+    ("introvae_cifar10", 10.0, 0.05, 0.25, 64, 0.0),
+    ("introvae_celeba128", 110.0, 0.5, 0.25, 64, 0.0),
+  ],
+)
+def test_the_official_preset_has_the_script_s_numbers(
+  name, margin, beta, alpha, batch, pretrain
+):
+  config = shipped.config(name, "official")
+  wanted = {"margin": margin, "beta": beta, "alpha_encoder": alpha}
+  got = config.introvae.to_dict()
+  assert got == {**got, **COMMON, **wanted}
+  assert config.batch_size == batch
+  assert config.introspection.to_dict() == {
+    "pretrain": pretrain,
+    "statistics": "all",
+  }
+
+
+@pytest.mark.parametrize(
+  "name,reconstruction,beta",
+  [
+    ("introvae_celebahq256", 0.025, 1.0),
+    ("introvae_mnist", 0.05, 1.0),
+    ("soft_introvae_faces256", 1.0, 0.5),
+  ],
+)
+def test_the_plain_vae_has_the_game_s_weights(name, reconstruction, beta):
+  config = shipped.config(name, "vae")
+  assert config.method == "vae"
+  assert (config.vae.reconstruction, config.vae.beta) == (reconstruction, beta)
+  same = shipped.config(name).model
+  assert config.model.to_dict() == same.to_dict()
+
+
+@pytest.mark.parametrize(
+  "name,words",
+  [
+    ("introvae_mnist", "paper,smoke"),
+    ("introvae_mnist", "official,smoke"),
+    ("introvae_mnist", "vae,smoke"),
+    ("soft_introvae_mnist", "bootstrap,smoke"),
+    ("soft_introvae_mnist", "vae,smoke"),
+  ],
+)
+def test_presets_build(name, words):
+  made = shipped.build(shipped.config(name, words))
+  batch = {"image": jnp.zeros((4, SIDE, SIDE, 1))}
+  state = jax.eval_shape(made.init, jax.random.key(0), batch)
+  jax.eval_shape(made.train_step, state, batch, jax.random.key(0))

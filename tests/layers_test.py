@@ -30,13 +30,13 @@ MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
 # where it is a package. "genlat" is the package's own face, genlat.load.
 LAYERS: dict[str, set[str]] = {
   "main": {"command"},
-  "experiments": {"genlat", "metrics"} | RUNS,
+  "experiments": {"genlat", "data", "grids", "metrics"} | RUNS,
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
   "genlat": {"trained"},
   "command": {"data", "sharding", "watchdog"} | RUNS,
   **{run: RUNS | PARTS | SERVICES | BASE for run in RUNS},
-  "methods": MODEL,
+  "methods": MODEL | {"scans"},
   "priors": MODEL | {"scans", "sharding"},
   "metrics": {"nets", "distributions", "sharding", "weights"},
   "data": {"state", "sharding"},

@@ -12,10 +12,9 @@ from genlat.methods.method import Batch, Method
 from genlat.state import State
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
+SHARED = ("adversarial", "base", "blocks", "introspective", "run")
 NAMES = sorted(
-  path.stem
-  for path in FOLDER.glob("*.py")
-  if path.stem not in ("base", "introspective", "run")
+  path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED
 )
 SHAPES = {
   "celeba": (64, 64, 3),
@@ -24,6 +23,7 @@ SHAPES = {
   "fashion_mnist": (28, 28, 1),
   "mnist": (28, 28, 1),
   "shapes": (64, 64, 3),
+  "svhn": (32, 32, 3),
 }
 
 

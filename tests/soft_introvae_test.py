@@ -33,96 +33,121 @@ def data(made, seed: int = 0):
   return made.draws({"image": image}, jax.random.key(seed + 1))
 
 
-def networks(made, params, stats):
-  """Both networks as NumPy functions; the encoder's output is cut in two."""
-
-  def encode(x):
-    out, _ = made.nets.encode(params, stats, jnp.asarray(x), train=True)
-    return np.split(np.asarray(out), 2, -1)
-
-  def decode(z):
-    raw, _ = made.nets.decode(params, stats, jnp.asarray(z), train=True)
-    return np.asarray(raw)
-
-  return encode, decode
+WEIGHTS = (
+  ("soft_introvae.beta_reconstruction", 0.7),
+  ("soft_introvae.beta_kl", 0.3),
+  ("soft_introvae.gamma", 0.9),
+)
 
 
-def code(posterior, noise):
-  mean, lv = posterior
-  return mean + np.exp(0.5 * lv) * np.asarray(noise)
+def reference(made, state, d, *, detach: bool = False):
+  """The official code's losses of (encoder, decoder), as functions.
+
+  Written out from the networks alone; in the code only the image that is
+  encoded again is detached in the encoder's turn, and in the decoder's turn
+  the codes and the targets of made images are.
+  """
+  x, eps, s = d["image"], d["noise"], 1.0 / SIDE**2
+  stop = jax.lax.stop_gradient
+  enc = lambda p, y: jnp.split(
+    made.nets.encode({"encoder": p}, state.stats, y, train=True)[0], 2, -1
+  )
+  dec = lambda p, z: made.nets.decode(
+    {"decoder": p}, state.stats, z, train=True
+  )[0]
+  code = lambda post, i: post[0] + jnp.exp(0.5 * post[1]) * eps[:, i]
+  sse = lambda a, b: ((a - b) ** 2).sum((1, 2, 3))
+
+  def kl(post):
+    return 0.5 * (jnp.exp(post[1]) + post[0] ** 2 - 1 - post[1]).sum(1)
+
+  def encoder(phi, theta):
+    real = enc(phi, x)
+    image = dec(theta, code(real, 0))
+    loss = s * (0.7 * sse(x, image) + 0.3 * kl(real)).mean()
+    for i, y in enumerate((image, dec(theta, d["prior"])), 1):
+      post = enc(phi, stop(y))
+      error = sse(dec(theta, code(post, i)), stop(y) if detach else y)
+      loss += 0.25 * jnp.exp(-2 * s * (0.7 * error + 2.0 * kl(post))).mean()
+    return loss
+
+  def decoder(phi, theta, z):
+    image = dec(theta, stop(z))
+    loss = 0.7 * sse(x, image).mean()
+    for i, y in enumerate((image, dec(theta, d["prior"])), 3):
+      post = enc(phi, y)
+      error = sse(dec(theta, stop(code(post, i))), stop(y)).mean()
+      loss += 0.5 * 0.3 * kl(post).mean() + 0.5 * 0.9 * 0.7 * error
+    return s * loss
+
+  return encoder, decoder, lambda phi: code(enc(phi, x), 0)
 
 
-def kl(posterior):
-  mean, lv = posterior
-  return 0.5 * (np.exp(lv) + mean**2 - 1 - lv).sum(1)
-
-
-def sse(a, b):
-  return ((a - b) ** 2).sum((1, 2, 3))
-
-
-def test_both_losses_are_the_official_code_s():
-  made, state = method()
+@pytest.mark.parametrize("detach", [False, True])
+def test_both_losses_and_their_gradients_are_the_official_code_s(detach):
+  made, state = method(*WEIGHTS, ("soft_introvae.detach_target", detach))
   d = data(made)
-  x, eps, s = np.asarray(d["image"]), d["noise"], 1.0 / SIDE**2
-  encode, decode = networks(made, state.params, state.stats)
-  real = encode(x)
-  z = code(real, eps[:, 0])
-  images = [decode(z), decode(d["prior"])]
-  wanted = s * (sse(x, images[0]).mean() + kl(real).mean())
-  for i, y in enumerate(images, 1):
-    post = encode(y)
-    error = sse(decode(code(post, eps[:, i])), y)
-    wanted += 0.25 * np.exp(-2 * s * (error + 2.0 * kl(post))).mean()
+  encoder, decoder, code = reference(made, state, d, detach=detach)
+  phi, theta = state.params["encoder"], state.params["decoder"]
   new, metrics = made.turns(state, d)
-  np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-5)
 
-  params = {**state.params, "encoder": new.params["encoder"]}
-  encode, _ = networks(made, params, state.stats)
-  wanted = sse(x, images[0]).mean()
-  for i, y in enumerate(images, 3):
-    post = encode(y)
-    wanted += 0.5 * kl(post).mean()
-    error = sse(decode(code(post, eps[:, i])), y).mean()
-    wanted += 0.5 * 1e-8 * error
-  np.testing.assert_allclose(metrics["loss_decoder"], s * wanted, rtol=1e-5)
+  loss, slope = jax.value_and_grad(encoder)(phi, theta)
+  np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+  moved = jax.tree.map(lambda p, g: p - g, phi, slope)
+  close(new.params["encoder"], moved, atol=1e-6)
+
+  after = new.params["encoder"]
+  loss, slope = jax.value_and_grad(decoder, 1)(after, theta, code(phi))
+  np.testing.assert_allclose(metrics["loss_decoder"], loss, rtol=1e-5)
+  moved = jax.tree.map(lambda p, g: p - g, theta, slope)
+  close(new.params["decoder"], moved, atol=1e-6)
 
 
-def gradient(made, state, d):
-  loss = lambda p: made.encoder_turn(state, {**state.params, "encoder": p}, d)[
-    0
-  ]
-  return jax.grad(loss)(state.params["encoder"])
+def close(a: Any, b: Any, **tolerance: float) -> None:
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
 def test_the_target_of_a_reconstruction_carries_gradient_unless_detached():
-  (made, state), (cut, _) = (
-    method(),
-    method(("soft_introvae.detach_target", True)),
-  )
+  """So that the two cases above are two."""
+  made, state = method(*WEIGHTS)
   d = data(made)
-  one, other = gradient(made, state, d), gradient(cut, state, d)
+  one, other = (
+    jax.grad(reference(made, state, d, detach=detach)[0])(
+      state.params["encoder"], state.params["decoder"]
+    )
+    for detach in (False, True)
+  )
   apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), one, other)
   assert max(jax.tree.leaves(apart)) > 1e-5
 
 
-def test_samples_of_prior_noise_give_the_encoder_no_gradient_as_targets():
-  """A sample does not come from the encoder: only x_r can carry any."""
-  made, state = method(("soft_introvae.beta_fake", 0.0))
-  cut, _ = method(
-    ("soft_introvae.beta_fake", 0.0), ("soft_introvae.detach_target", True)
-  )
-  d = data(made)
-  # Posterior draws that are the prior's: x_r no longer depends on the encoder.
-  frozen = jax.tree.map(jnp.zeros_like, state.params["encoder"]["head"])
-  params = {
-    **state.params,
-    "encoder": {**state.params["encoder"], "head": frozen},
-  }
-  state = state.replace(params=params)
-  one, other = gradient(made, state, d), gradient(cut, state, d)
-  a, b = one["stem"]["kernel"], other["stem"]["kernel"]
-  np.testing.assert_allclose(a, b, atol=1e-7)
+def test_averages_move_with_the_passes_that_the_key_names():
+  """The decoder: two passes of eight; the encoder: one of five."""
+  counts = {}
+  for kind in ("real", "all"):
+    made, state = method(
+      ("introspection.statistics", kind), ("optimizer.lr", 1e-12)
+    )
+    new, _ = made.turns(state, data(made))
+    # Variances start at 1 and lose a tenth of what they had at each pass.
+    d, e = new.stats["decoder"], new.stats["encoder"]
+    zero = jax.tree.map(jnp.zeros_like, state.stats)
+    other, _ = made.turns(state.replace(stats=zero), data(made))
+    left = [
+      float((x - y).mean())
+      for x, y in (
+        (
+          d["block_0"]["norm_1"]["batch"]["var"],
+          other.stats["decoder"]["block_0"]["norm_1"]["batch"]["var"],
+        ),
+        (
+          e["stem_norm"]["batch"]["var"],
+          other.stats["encoder"]["stem_norm"]["batch"]["var"],
+        ),
+      )
+    ]
+    counts[kind] = [round(np.log(x) / np.log(0.9)) for x in left]
+  assert counts == {"real": [2, 1], "all": [8, 5]}
 
 
 def test_the_copy_of_the_decoder_is_renewed_when_it_is_due():
@@ -146,7 +171,7 @@ def test_the_copy_of_the_decoder_is_renewed_when_it_is_due():
   assert not same(decoders[0], decoders[2])
 
 
-def test_with_a_copy_the_last_term_moves_the_decoder():
+def test_with_a_copy_the_last_term_moves_the_decoder_through_image_and_code():
   changes = ("soft_introvae.bootstrap", 0.2), ("soft_introvae.gamma", 0.0)
   (none, state), (some, _) = (
     method(*changes),
@@ -163,3 +188,8 @@ def test_a_negative_weight_is_named():
     ValueError, match="soft_introvae.gamma must be at least 0"
   ):
     method(("soft_introvae.gamma", -1.0))
+
+
+def test_an_energy_that_can_be_negative_is_refused():
+  with pytest.raises(ValueError, match="likelihood.name to l1, l2"):
+    method(("likelihood.name", "gaussian"))

@@ -102,7 +102,7 @@ def batch_statistics_kl(codes: jax.Array) -> jax.Array:
   return kl.sum()
 
 
-def exponential_elbo(elbo: jax.Array, sharpness: float = 2.0) -> jax.Array:
+def exponential_elbo(elbo: jax.Array, sharpness: float) -> jax.Array:
   """exp(a ELBO) / a of made images, `[B]` (Soft-IntroVAE, equation 5).
 
   Args:

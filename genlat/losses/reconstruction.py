@@ -76,3 +76,22 @@ def logistic_nll(
     log_scale: a scalar, or like `x`.
   """
   return -distributions.logistic_log_prob(x, mean, log_scale)
+
+
+def feature_error(
+  x: jax.Array, mean: jax.Array, reduction: str = "mean"
+) -> jax.Array:
+  """Squared error between features of images, `[B]` (Larsen et al. 2016).
+
+  Args:
+    x: features of the images, `[B, ...]`.
+    mean: features of the reconstructions, like `x`.
+    reduction: 'sum' over features (Wang et al. 2019, equation 6) or 'mean'.
+
+  Raises:
+    ValueError: for another reduction.
+  """
+  if reduction not in ("mean", "sum"):
+    raise ValueError(f"reduction must be mean or sum; got {reduction!r}")
+  error = squared_error(x, mean)
+  return error if reduction == "sum" else error * (x.shape[0] / x.size)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from genlat.methods.aae import Aae
 from genlat.methods.ae import AutoEncoder
 from genlat.methods.glf import Glf
 from genlat.methods.introvae import Introvae
@@ -14,6 +15,7 @@ from genlat.methods.vae import Vae
 Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
 
 METHODS: dict[str, Builder] = {
+  "aae": Aae.from_config,
   "ae": AutoEncoder.from_config,
   "glf": Glf.from_config,
   "introvae": Introvae.from_config,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from ml_collections import ConfigDict
 
+from genlat import optimizers, scans
 from genlat.losses import elbo
 from genlat.methods.autoencoding import Autoencoding
 from genlat.methods.method import Batch, Images, Latent, unconditional
@@ -45,7 +46,8 @@ class Introspection(abc.ABC):
     pretrain: steps of a plain VAE before the turns.
     statistics: which passes move the encoder's normalisation averages: 'all'
       as the official code's, or those of 'real' images alone. The decoder's
-      move with the passes of prior noise and of posterior codes either way.
+      move with the passes of prior noise and of posterior codes either way;
+      in Soft-IntroVAE made images that are decoded again count under 'all'.
     ema: share of the averaged weights kept a step; 0 = off.
     generative: it has a prior to sample from.
   """
@@ -86,8 +88,13 @@ class Introspection(abc.ABC):
     if not self.pretrain:
       state, metrics = self.turns(state, data)
     else:
-      state, metrics = lax.cond(
-        state.step < self.pretrain, self.warm, self.turns, state, data
+      state, metrics = scans.cond(
+        state.step < self.pretrain,
+        self.warm,
+        self.turns,
+        state,
+        data,
+        convolutional=True,
       )
     return advance(state, self.ema), metrics
 
@@ -106,10 +113,10 @@ class Introspection(abc.ABC):
 
     def loss(params: dict[str, PyTree], data: Data):
       mean, log_var, enc = self.encode_in(params, state.stats, data["image"])
-      z = draw(mean, log_var, data["noise"][:, 0])
+      z = self.code(mean, log_var, data["noise"][:, 0])
       raw, dec = self.decode_in(params, state.stats, z)
       rec = self.reconstruction(raw, data["image"], state)
-      kl = elbo.kl_standard_normal(mean, log_var)
+      kl = self.energy(mean, log_var)
       value = self.pretraining(kl, rec).mean()
       metrics = {"reconstruction": rec.mean(), "kl_real": kl.mean()}
       stats = {"encoder": enc, "decoder": dec}
@@ -153,11 +160,22 @@ class Introspection(abc.ABC):
   def first_codes(self, params: PyTree, state: State, data: Data) -> jax.Array:
     """The first turn's codes of real images again, as constants, `[B, d]`.
 
-    XLA merges the two passes where the batch is not cut into parts.
+    A pass more than the official code makes, which keeps its graph: with the
+    images that are decoded again some 15 % of a step's convolutions.
     """
     before = {"encoder": params[BEFORE]}
     mean, log_var, _ = self.encode_in(before, state.stats, data["image"])
-    return lax.stop_gradient(draw(mean, log_var, data["noise"][:, 0]))
+    return lax.stop_gradient(self.code(mean, log_var, data["noise"][:, 0]))
+
+  def code(
+    self, mean: jax.Array, log_var: jax.Array, noise: jax.Array
+  ) -> jax.Array:
+    """A draw of the posterior, `[B, d]`."""
+    return draw(mean, log_var, noise)
+
+  def energy(self, mean: jax.Array, log_var: jax.Array) -> jax.Array:
+    """E of images: their KL, `[B]` nats."""
+    return elbo.kl_standard_normal(mean, log_var)
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
     """Loss of real images, its parts, and the KL of made images, `[B]`."""
@@ -167,7 +185,7 @@ class Introspection(abc.ABC):
     raw, _ = self.nets.decode(
       state.params,
       state.stats,
-      draw(mean, log_var, data["noise"][:, 0]),
+      self.code(mean, log_var, data["noise"][:, 0]),
       train=False,
     )
     noise, _ = self.nets.decode(
@@ -262,6 +280,12 @@ def shared(config: ConfigDict, nets: Autoencoding) -> dict[str, Any]:
       "config.introspection.pretrain must be at least 0 epochs; got"
       f" {block.pretrain}"
     )
+  parts = {optimizers.settings_of(config, who).accumulate for who in TURNS}
+  if len(parts) > 1:
+    raise ValueError(
+      "both turns must cut the batch alike, or they see other codes: set"
+      " config.optimizer.accumulate, not players' own"
+    )
   if nets.observation.learned_scale:
     raise ValueError(
       f"{config.method} weighs its reconstruction itself: set"
@@ -298,8 +322,8 @@ def ailments(
   if over(lambda m: m.get("hinge_active", 1.0) == 0.0):
     lines.append(
       "the hinge has not been active for long: no made image is below the"
-      " margin, and this is a plain VAE; raise config.introvae.margin above"
-      f" {window[-1]['kl_fake']:.0f}"
+      " margin, and nothing pushes samples away; raise config.introvae.margin"
+      f" above {window[-1]['kl_fake']:.0f}"
     )
   if over(lambda m: m["spread"] < 0.3):
     lines.append(
@@ -310,7 +334,7 @@ def ailments(
     )
   if over(lambda m: m["kl_real"] > explosion):
     lines.append(
-      f"KL_real explodes ({window[-1]['kl_real']:.0f} nats): lower"
+      f"KL_real explodes: {window[-1]['kl_real']:.0f} nats; lower"
       " config.optimizer.lr, or begin with config.introspection.pretrain"
     )
   return lines

@@ -12,6 +12,10 @@ has moved, with the same z and z_p. In the official code the reconstruction
 reaches the decoder through gradients that are not zeroed between the turns,
 which is the same. Made images are decoded anew in the second turn: the
 decoder has not moved, so they are the same images.
+
+With `regulariser` 'age' E is the divergence of the batch's statistics (Ulyanov
+et al. 2018). Departure: only E is AGE's; its reconstruction loss of codes for
+the decoder is left out, and the margin stays.
 """
 
 import dataclasses
@@ -36,6 +40,7 @@ from genlat.methods.introspection import (
   shared,
   spread,
 )
+from genlat.methods.method import Batch, Images, Latent
 from genlat.state import Metrics, State, descend
 
 PyTree = Any
@@ -127,13 +132,13 @@ class Introvae(Introspection):
     """Equation 11."""
     x, show = data["image"], self.nets.observation.mean
     mean, log_var, enc = self.encode_in(params, before.stats, x)
-    z = self._code(mean, log_var, data)
+    z = self.code(mean, log_var, data["noise"][:, 0])
     fake, dec = self.decode_in(params, before.stats, data["prior"])
     raw, dec = self.decode_in(params, {"decoder": dec}, z)
     energies, enc = self.energies(
       params, enc, *(lax.stop_gradient(show(y)) for y in (raw, fake))
     )
-    real = self._energy(mean, log_var)
+    real = self.energy(mean, log_var)
     rec = self.reconstruction(raw, x, before)
     loss = introspective.encoder_loss(
       real.mean(),
@@ -172,12 +177,6 @@ class Introvae(Introspection):
     )
     return loss, ({"loss_decoder": loss}, {"encoder": enc})
 
-  def first_codes(self, params: PyTree, state: State, data: Data) -> jax.Array:
-    """As in `Introspection`; AGE's are the means."""
-    if self.regulariser == "age":
-      data = data | {"noise": jnp.zeros_like(data["noise"])}
-    return super().first_codes(params, state, data)
-
   def energies(
     self, params: PyTree, stats: PyTree, *made: jax.Array
   ) -> tuple[list[jax.Array], PyTree]:
@@ -185,7 +184,7 @@ class Introvae(Introspection):
     values = []
     for images in made:
       mean, log_var, stats = self.judge(params, {"encoder": stats}, images)
-      values.append(self._energy(mean, log_var))
+      values.append(self.energy(mean, log_var))
     return values, stats
 
   def health(self, history: Sequence[Mapping[str, float]]) -> list[str]:
@@ -197,16 +196,43 @@ class Introvae(Introspection):
       explosion=max(10.0 * self.margin, 1000.0),
     )
 
-  def _code(self, mean: jax.Array, log_var: jax.Array, data: Data) -> jax.Array:
-    if self.regulariser == "age":
-      return mean
-    return draw(mean, log_var, data["noise"][:, 0])
+  def code(
+    self, mean: jax.Array, log_var: jax.Array, noise: jax.Array
+  ) -> jax.Array:
+    """A draw of the posterior; AGE's codes are the means."""
+    return mean if self.ageing else draw(mean, log_var, noise)
 
-  def _energy(self, mean: jax.Array, log_var: jax.Array) -> jax.Array:
+  def energy(self, mean: jax.Array, log_var: jax.Array) -> jax.Array:
     """E, `[B]`; the batch's, `[]`, for AGE."""
-    if self.regulariser == "age":
+    if self.ageing:
       return introspective.batch_statistics_kl(mean)
     return elbo.kl_standard_normal(mean, log_var)
+
+  @property
+  def ageing(self) -> bool:
+    """Whether E is AGE's: the log-variances then mean nothing."""
+    return self.regulariser == "age"
+
+  @property
+  def standard(self) -> bool:
+    """Whether the posterior is a Gaussian, so that its KL is closed."""
+    return not self.ageing
+
+  def encode(
+    self, state: State, images: Images, rng: jax.Array | None = None
+  ) -> Latent:
+    """Codes `[B, d]`: the posterior's mean, or a draw; AGE has none."""
+    return super().encode(state, images, None if self.ageing else rng)
+
+  def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
+    """As in `Introspection`; AGE's divergence is of no single image."""
+    values = super().eval_step(state, batch, rng)
+    if not self.ageing:
+      return values
+    weight = self.beta * (0.5 if self.half else 1.0)
+    rec = values["reconstruction"]
+    kept = {"reconstruction": rec, "mse": values["mse"]}
+    return {"loss": weight * rec, **kept}
 
   def _hinge(self, energy: jax.Array) -> jax.Array:
     if self.hinge == "batch_mean" or not energy.ndim:

@@ -9,9 +9,10 @@ decoding a draw of q(z | sg y) against y:
   L_D = s (b_r R(x) + b_k / 2 sum_y KL(E(y)) + g b_r / 2 sum_y R(sg y))
 
 With `bootstrap` the made images are decoded again by a copy of the decoder
-that is renewed every so many epochs. Departure: the sheet does not say where
-the gradient of the last term then runs; here it runs through the codes of the
-made images, since the copy itself does not move.
+that is renewed every so many epochs, and nothing is detached in the last term
+of L_D, through which alone the copy acts (official code; g = 1 there).
+Departure: the copy is taken at the head of an epoch, the first one included;
+the code takes it at the end, and begins with one of random weights.
 """
 
 import dataclasses
@@ -38,6 +39,7 @@ from genlat.methods.introspection import (
   spread,
 )
 from genlat.methods.method import Batch
+from genlat.methods.observation import DENSITIES, ENERGIES
 from genlat.state import Metrics, State, descend
 
 PyTree = Any
@@ -77,6 +79,12 @@ class SoftIntrovae(Introspection):
           f"config.soft_introvae.{key} must be at least 0; got {value}"
         )
     nets = Autoencoding.from_config(config, image_shape, statistics=2)
+    if nets.observation.name in DENSITIES:
+      raise ValueError(
+        "the exponential needs an energy of at least 0: set"
+        f" config.likelihood.name to {', '.join(ENERGIES)}; got"
+        f" {nets.observation.name!r}"
+      )
     fields = block.to_dict()
     if fields["bootstrap"]:
       epochs = fields["bootstrap"]
@@ -166,7 +174,7 @@ class SoftIntrovae(Introspection):
       error = self.reconstruction(again, wanted, before)
       kls.append(elbo.kl_standard_normal(mean, log_var))
       bound = self._elbo(error, kls[-1], self.beta_fake)
-      losses.append(0.5 * introspective.exponential_elbo(bound).mean())
+      losses.append(0.5 * introspective.exponential_elbo(bound, 2.0).mean())
     loss = sum(losses[1:], losses[0])
     metrics = {
       "loss": loss,
@@ -186,22 +194,22 @@ class SoftIntrovae(Introspection):
     x, show = data["image"], self.nets.observation.mean
     z = self.first_codes(params, now, data)
     stats = dict(now.stats)
-    moved = stats["decoder"]
-    fake, _ = self.decode_in(params, now.stats, data["prior"])
-    raw, _ = self.decode_in(params, now.stats, z)
+    fake, first = self.decode_in(params, stats, data["prior"])
+    raw, second = self.decode_in(params, {"decoder": first}, z)
+    if self.statistics == "all":
+      stats["decoder"] = second
     loss = self.beta_reconstruction * self.reconstruction(raw, x, now).mean()
     for i, made in enumerate((show(raw), show(fake)), 3):
       mean, log_var, stats["encoder"] = self.judge(params, stats, made)
       kl = elbo.kl_standard_normal(mean, log_var).mean()
       loss += 0.5 * self.beta_kl * kl
-      code = draw(mean, log_var, data["noise"][:, i])
+      code, wanted = draw(mean, log_var, data["noise"][:, i]), made
       if not self.bootstrap:
-        code = lax.stop_gradient(code)
-      again, _ = self._again(params, now.stats, code)
-      error = self.reconstruction(again, lax.stop_gradient(made), now).mean()
+        code, wanted = lax.stop_gradient((code, made))
+      again, stats["decoder"] = self._again(params, stats, code)
+      error = self.reconstruction(again, wanted, now).mean()
       loss += 0.5 * self.gamma * self.beta_reconstruction * error
     loss *= self.scale
-    stats = {"encoder": stats["encoder"], "decoder": moved}
     return loss, ({"loss_decoder": loss}, stats)
 
   def health(self, history: Sequence[Mapping[str, float]]) -> list[str]:
@@ -217,10 +225,10 @@ class SoftIntrovae(Introspection):
     self, params: PyTree, stats: PyTree, codes: jax.Array
   ) -> tuple[jax.Array, PyTree]:
     """Codes of made images decoded, by the copy where there is one."""
-    if not self.bootstrap:
-      return self.decode_in(params, stats, codes)
-    copy = {"decoder": params[TARGET]}
-    return self.decode_in(copy, stats, codes)[0], stats["decoder"]
+    decoder = {"decoder": params[TARGET if self.bootstrap else "decoder"]}
+    raw, moved = self.decode_in(decoder, stats, codes)
+    counts = self.statistics == "all" and not self.bootstrap
+    return raw, moved if counts else stats["decoder"]
 
   def _elbo(
     self, reconstruction: jax.Array, kl: jax.Array, beta_kl: float

@@ -188,7 +188,13 @@ def diversity(task: Task) -> tuple[Scores, Card]:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
   settings = task.config.evaluation
   side, pairs = settings.diversity_side, settings.samples // 2
-  real = task.batches(count=min(task.count, 2 * pairs) // 2 * 2)
+  if min(pairs, task.count // 2) < 1:
+    raise Unavailable("a pair needs two samples and two held-out images")
+  # Neighbours in a file are often of one class or person: pairs are drawn.
+  order = np.random.default_rng(settings.seed).permutation(task.count)
+  chosen = order[: min(task.count, 2 * pairs) // 2 * 2]
+  parts = np.array_split(chosen.reshape(-1, 2), max(1, len(chosen) // 256))
+  real = (task.reference.read(part.reshape(-1))["image"] for part in parts)
   held_out, others = structural.mean_of_pairs(real, pairs, side)
   made, count = structural.mean_of_pairs(task.sample(2 * pairs), pairs, side)
   height, width = structural.resized(task.shape[:2], side)

@@ -6,7 +6,9 @@ halves the image L times, down to a base of S / 2^L pixels (4, or 7 at 28).
 
 Departures: features are flattened in the order of [H, W, C], the official code
 has [C, H, W]; the extra 1x1 convolutions that it puts between equal widths
-above 256, an accident of comparing integers by identity, are left out.
+above 256, an accident of comparing integers by identity, are left out. The
+running variance is Flax's (biased) one. Bases other than 4 and 7 pixels, which
+the official code refuses, are allowed.
 """
 
 import functools

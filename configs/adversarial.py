@@ -1,0 +1,77 @@
+"""What the configurations of adversarial autoencoders share.
+
+Presets: `mnist` (MNIST at 32x32 in place of the configuration's data), `same`
+(the baseline with the learned prior's losses: aae.md 4), `code8`, `code64`,
+`code100`, `code2000` (dimensions of a code; figure 9 of the paper).
+"""
+
+import functools
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def aae(data: str) -> ConfigDict:
+  """The learned prior with all of its switches; rates of aae.md 6.
+
+  The paper states neither optimiser nor rates, batch, epochs or lambda.
+  """
+  config = base.base()
+  config.method = "aae"
+  config.data.name = data
+  config.data.image_size = 32 if data in ("mnist", "fashion_mnist") else 0
+  config.batch_size = 64
+  config.epochs = 200.0
+  config.model.channels = (64, 128, 256, 512)
+  config.model.latent = 64
+  config.optimizer.lr = 2e-4
+  config.optimizer.b1 = 0.5
+  return config
+
+
+def supervised(data: str) -> ConfigDict:
+  """Labels beside noise of 54 dimensions, codes of 64."""
+  config = aae(data)
+  config.aae.condition = "supervised"
+  return config
+
+
+def unsupervised(data: str) -> ConfigDict:
+  """Random labels beside noise of 90 dimensions, codes of 100."""
+  config = aae(data)
+  config.aae.condition = "unsupervised"
+  config.model.latent = 100
+  return config
+
+
+def switches(config: ConfigDict, letters: str) -> ConfigDict:
+  """Switches A (prior), B (perceptual loss), C (decoder in both) as named."""
+  config.aae.learned_prior = "a" in letters
+  config.aae.perceptual = "b" in letters
+  config.aae.decoder_in_both = "c" in letters
+  return config
+
+
+def finish(config: ConfigDict, words: str) -> ConfigDict:
+  """Applies presets and locks."""
+  sizes = {
+    f"code{d}": functools.partial(_code, latent=d) for d in (8, 64, 100, 2000)
+  }
+  presets = {"mnist": _mnist, "same": _same, **sizes}
+  return base.preset(config, words, presets).lock()
+
+
+def _mnist(config: ConfigDict) -> None:
+  config.data.name, config.data.image_size = "mnist", 32
+
+
+def _same(config: ConfigDict) -> None:
+  switches(config, "bc")
+
+
+def _code(config: ConfigDict, latent: int) -> None:
+  """The published baseline draws codes of the large sizes."""
+  config.model.latent = latent
+  if latent >= 100 and not config.aae.learned_prior:
+    config.aae.posterior = "gaussian"

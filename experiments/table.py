@@ -1,0 +1,108 @@
+"""Trains and scores the rows of a paper's table, one run each."""
+
+import argparse
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from genlat.metrics.card import Card, read_score, warn_if_unlike
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A row of a table.
+
+  Attributes:
+    name: of the run's folder, and of the row on the command line.
+    config: file in configs/, with its presets.
+    dataset: folder of its images in `--data`, or a zip there.
+    paper: what the paper has, and how sure that is; '' for nothing.
+    protocol: flags of the evaluation that the paper's numbers need.
+  """
+
+  name: str
+  config: str
+  dataset: str
+  paper: str
+  protocol: tuple[str, ...] = ()
+
+
+def arguments(description: str | None, rows: Sequence[Row]):
+  """The flags that every table takes."""
+  parser = argparse.ArgumentParser(
+    description=description,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument("--runs", type=pathlib.Path, required=True)
+  parser.add_argument("--inception", required=True, help="weight file")
+  parser.add_argument("--data", type=pathlib.Path, help="folder of data sets")
+  parser.add_argument("--epochs", type=float, default=0.0)
+  parser.add_argument("--metrics", default="frechet,reconstruction")
+  parser.add_argument("--rows", default=",".join(row.name for row in rows))
+  return parser
+
+
+def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
+  """Trains what is not finished, scores, and prints a line a row.
+
+  Args:
+    rows: of the table.
+    args: parsed `arguments`.
+
+  Raises:
+    CalledProcessError: where a run or its evaluation fails.
+    SystemExit: for a row that the table does not have.
+  """
+  known = [row.name for row in rows]
+  chosen = args.rows.split(",")
+  for name in chosen:
+    if name not in known:
+      raise SystemExit(f"no row {name!r}; known: {', '.join(known)}")
+  cards: list[Card] = []
+  for row in rows:
+    if row.name not in chosen:
+      continue
+    lines = []
+    for path in score(row, args):
+      metric, values, card = read_score(path)
+      assert isinstance(values, dict)
+      if metric == "frechet":
+        for other in cards:
+          if other.reference == card.reference:
+            warn_if_unlike(other, card, row.name)
+            break
+        cards.append(card)
+      lines += [
+        f"{key} {value:.4g}"
+        for key, value in values.items()
+        if isinstance(value, int | float)
+      ]
+    print(f"{row.name:28s} {'  '.join(lines)}   paper: {row.paper or '-'}")
+
+
+def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
+  """Trains and evaluates a row; returns the files of its scores."""
+  workdir = args.runs / row.name
+  train = [f"--config=configs/{row.config}"]
+  if args.data:
+    train.append(f"--config.data.path={args.data / row.dataset}")
+  if args.epochs:
+    train.append(f"--config.epochs={args.epochs}")
+  _main("train", workdir, *train)
+  _main(
+    "evaluate",
+    workdir,
+    f"--config.weights.inception={args.inception}",
+    f"--config.evaluation.metrics={args.metrics}",
+    *row.protocol,
+  )
+  newest = max(workdir.glob("scores/*"), key=lambda path: int(path.name))
+  files = [newest / f"{name}.json" for name in args.metrics.split(",")]
+  return [path for path in files if path.exists()]  # others were skipped
+
+
+def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:
+  flags = (f"--mode={mode}", f"--workdir={workdir}", *flags)
+  subprocess.run([sys.executable, "main.py", *flags], check=True)

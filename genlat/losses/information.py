@@ -1,0 +1,60 @@
+"""Variational mutual information of a made image and what it was made from.
+
+Chen et al. 2016 (InfoGAN, arXiv:1606.03657): with Q(s|x) any distribution,
+I(s; x) >= H(s) + E[log Q(s|x)], so that minimising the cross-entropy of Q
+raises a lower bound. All in nats; the ceiling of the bound is H(s).
+"""
+
+import math
+
+import chex
+import jax
+
+from genlat import distributions
+
+
+def categorical(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """-log Q(s|x) of discrete s, `[B]`, nats.
+
+  Args:
+    logits: of Q, `[B, K]`.
+    labels: s, int `[B]`.
+  """
+  chex.assert_rank(logits, 2)
+  chex.assert_shape(labels, (logits.shape[0],))
+  log_q = jax.nn.log_softmax(logits)
+  chosen = jax.nn.one_hot(labels, logits.shape[1])
+  return -(log_q * chosen).sum(-1)
+
+
+def continuous(
+  mean: jax.Array, log_variance: jax.Array, s: jax.Array
+) -> jax.Array:
+  """-log Q(s|x) of real s under a diagonal Gaussian Q, `[B]`, nats.
+
+  Args:
+    mean: of Q, `[B, d]`.
+    log_variance: of Q, like `mean` or a scalar.
+    s: like `mean`.
+  """
+  return -distributions.gaussian_log_prob(s, mean, log_variance)
+
+
+def bound(cross_entropy: jax.Array, entropy: float) -> jax.Array:
+  """H(s) - E[-log Q]: the bound on I(s; x), nats, at most `entropy`.
+
+  Args:
+    cross_entropy: a mean of `categorical` or `continuous`.
+    entropy: H(s).
+  """
+  return entropy - cross_entropy
+
+
+def uniform_entropy(classes: int) -> float:
+  """H of a uniform label, ln K."""
+  return math.log(classes)
+
+
+def normal_entropy(dimensions: int) -> float:
+  """H of N(0, I), d/2 ln(2 pi e)."""
+  return 0.5 * dimensions * (distributions.LOG_2PI + 1.0)

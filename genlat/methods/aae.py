@@ -1,0 +1,165 @@
+"""Adversarial autoencoders, with a prior of codes that is learned.
+
+Wang, Peng, Ko 2019 (arXiv:1909.04443), algorithm 1 as resolved in aae.md 3;
+Makhzani et al. 2015 (arXiv:1511.05644) is what is left without the switches.
+A code generator CG makes the prior's codes of noise, trained so that the
+decoder's images of them fool an image discriminator D_I, whose last
+convolution F also measures reconstructions. Five turns a step, two phases:
+
+  autoencoder  code discriminator   J_DC  of real CG(z), made enc(x)
+               encoder              J_adv + J_rec
+               decoder              lambda J_rec
+  prior        image discriminator  J_DI  of real x, made dec(CG(z')) and
+                                    dec(enc(x)), with the classifier's J_MI
+               generator            J_G + J_MI, through CG and decoder
+
+Each turn sees the moves before it; with `simultaneous` the turns of a phase
+start from the same weights, as the paper prints them. The decoder has one
+optimiser memory for both of its turns: with two, Adam would cancel lambda.
+
+Normalisation: all turns use the statistics of the batch; averages of a network
+move in its own turns only, and D_I's with the real images alone.
+
+Departures: the printed signs would train a discriminator to fail; the signs
+are those of Goodfellow et al. The listing never updates CG; the text does. The
+listing's norm is not squared; equation 6 is followed.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genlat.losses import adversarial, information
+from genlat.methods.aae_config import make
+from genlat.methods.aae_networks import Data, Networks, PyTree
+from genlat.methods.method import Batch
+from genlat.state import Metrics, State, advance, descend
+
+
+class Aae(Networks):
+  """An adversarial autoencoder: the turns of algorithm 1."""
+
+  @classmethod
+  def from_config(cls, config: Any, image_shape: tuple[int, int, int]) -> "Aae":
+    """Builds networks and players; raises ValueError for what is no game."""
+    return cls(**make(config, image_shape), ema=config.ema)
+
+  def train_step(
+    self, state: State, batch: Batch, rng: jax.Array
+  ) -> tuple[State, Metrics]:
+    """Algorithm 1: the phase of the autoencoder, then that of the prior."""
+    data = self.draws(batch, rng)
+    metrics: Metrics = {}
+    start = state
+    for who in self.players:
+      if who == "image_discriminator":
+        start = state  # of the second phase
+      others = start.params if self.game.simultaneous else None
+      now = state
+      turn = getattr(self, f"{who}_turn")
+
+      def loss(params: PyTree, part: Data, turn: Any = turn, now: State = now):
+        return turn(now, params, part)
+
+      state, got = descend(state, self.players, who, loss, data, others=others)
+      metrics |= got
+    return advance(state, self.ema), metrics
+
+  def code_discriminator_turn(self, now: State, params: PyTree, data: Data):
+    """J_DC (equation 5; 8 where labels are told)."""
+    game, judged = self.game, self.judged(data)
+    real, _ = self.prior_codes(now, params, data, "")
+    made, _ = self.posterior_codes(now, params, data)
+
+    def critic(code: jax.Array) -> jax.Array:
+      return self.run(now, params, "code_discriminator", code, judged)[0]
+
+    loss = (
+      adversarial.of_real(critic(real), game.code_loss).mean()
+      + adversarial.of_made(critic(made), game.code_loss).mean()
+    )
+    metrics = {"code_discriminator": loss}
+    if game.penalty and game.code_loss == "wasserstein":
+      slope = adversarial.gradient_penalty(
+        critic, real, made, data["mix"][:, 0]
+      )
+      loss += game.penalty * slope.mean()
+    return loss, (metrics, {})
+
+  def encoder_turn(self, now: State, params: PyTree, data: Data):
+    """J_adv + J_rec: the encoder fools D_C and keeps what F sees."""
+    made, stats = self.posterior_codes(now, params, data)
+    logits, _ = self.run(
+      now, params, "code_discriminator", made, self.judged(data)
+    )
+    fooled = adversarial.of_generator(logits, self.game.code_loss).mean()
+    image, _ = self.images_in(now, params, made)
+    error = self.error(now, params, data["image"], image).mean()
+    metrics = {"loss": error, "code_adversarial": fooled}
+    return fooled + error, (metrics, {"encoder": stats})
+
+  def decoder_turn(self, now: State, params: PyTree, data: Data):
+    """Lambda J_rec (equation 6)."""
+    made, _ = self.posterior_codes(now, params, data)
+    image, stats = self.images_in(now, params, made)
+    error = self.error(now, params, data["image"], image).mean()
+    square = jnp.square(0.5 * (image - data["image"])).mean()
+    loss = self.game.reconstruction * error
+    return loss, ({"mse": square}, {"decoder": stats})
+
+  def image_discriminator_turn(self, now: State, params: PyTree, data: Data):
+    """J_DI of three kinds of images, and J_MI of the classifier."""
+    game = self.game
+    made, _ = self.prior_codes(now, params, data, "_2")
+    noise, _ = self.images_in(now, params, made)
+    codes, _ = self.posterior_codes(now, params, data)
+    copy, _ = self.images_in(now, params, codes)
+    real, stats = self.judge(now, params, data["image"])
+    fake, _ = self.judge(now, params, noise)
+    again, _ = self.judge(now, params, copy)
+    kind = game.image_loss
+    loss = adversarial.of_real(real.logits, kind).mean()
+    for judgement in (fake, again):
+      loss += adversarial.of_made(judgement.logits, kind).mean()
+    metrics = {"image_discriminator": loss}
+    if game.penalty and kind == "wasserstein":
+      critic = lambda x: self.judge(now, params, x)[0].logits
+      for i, image in enumerate((noise, copy), 1):
+        slope = adversarial.gradient_penalty(
+          critic, data["image"], image, data["mix"][:, i]
+        )
+        loss += game.penalty * slope.mean()
+    if game.informed:
+      trunk = fake.trunk
+      if not game.informs_trunk:
+        trunk = jax.lax.stop_gradient(trunk)
+      loss += game.information * self.surprise(now, params, trunk, data)
+    return loss, (metrics, {"image_discriminator": stats})
+
+  def generator_turn(self, now: State, params: PyTree, data: Data):
+    """J_G + J_MI: CG and decoder fool D_I and stay told apart by Q."""
+    game, moved = self.game, {}
+    made, code_stats = self.prior_codes(now, params, data, "_2")
+    image, stats = self.images_in(now, params, made)
+    fake, _ = self.judge(now, params, image)
+    fooled = adversarial.of_generator(fake.logits, game.image_loss).mean()
+    metrics = {"image_adversarial": fooled}
+    loss = fooled
+    nets = self.players["generator"].nets
+    if "code_generator" in nets:
+      moved["code_generator"] = code_stats
+    if "decoder" in nets:
+      moved["decoder"] = stats
+      if game.fools_by_copies:
+        codes, _ = self.posterior_codes(now, params, data)
+        copy, _ = self.images_in(now, params, codes)
+        again, _ = self.judge(now, params, copy)
+        kind = game.image_loss
+        loss += adversarial.of_generator(again.logits, kind).mean()
+    if game.informed:
+      surprise = self.surprise(now, params, fake.trunk, data)
+      entropy = information.uniform_entropy(game.classes)
+      metrics["information"] = information.bound(surprise, entropy)
+      loss += game.information * surprise
+    return loss, (metrics, moved)

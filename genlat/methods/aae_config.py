@@ -1,0 +1,234 @@
+"""What an adversarial autoencoder plays for, read from the configuration."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from genlat import distributions, optimizers
+from genlat.losses import adversarial
+from genlat.nets import discriminators, pooled
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+CONDITIONS = ("none", "supervised", "unsupervised")
+POSTERIORS = ("deterministic", "gaussian")
+PRIORS = ("gaussian", "ring", "swiss_roll")
+REDUCTIONS = ("mean", "sum")
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+  """The hyper-parameters of an adversarial autoencoder.
+
+  Attributes:
+    image_shape: H, W, C.
+    latent: d, dimensions of a code.
+    noise: dimensions of the noise beside a label.
+    trunk: units that D_I shares with the classifier.
+    classes: K, number of labels; 0 without any.
+    condition: 'none', 'supervised' (labels of the data to CG, D_C and Q) or
+      'unsupervised' (random labels to CG and Q; D_C sees none).
+    prior: of codes where it is not learned: 'gaussian' (beside a one-hot label
+      where there is a condition), 'ring' (a mixture) or 'swiss_roll'.
+    scale: standard deviation of the noise.
+    posterior: 'deterministic', or 'gaussian' (a draw, reparameterised).
+    perceptual: switch B: whether F, not pixels, measures reconstructions.
+    code_loss: kind of D_C's adversarial loss.
+    image_loss: kind of D_I's.
+    penalty: weight of the gradient penalty ('wasserstein').
+    information: weight of J_MI.
+    informed: whether there is a classifier Q.
+    informs_trunk: whether J_MI moves what Q shares with D_I.
+    reconstruction: lambda, weight of the decoder's J_rec.
+    reduction: of features: 'mean' or 'sum'.
+    fools_by_copies: whether reconstructions also have to fool D_I.
+    simultaneous: whether turns of a phase start from the same weights.
+    batch_statistics: whether samples are normalised by their own batch.
+  """
+
+  image_shape: tuple[int, int, int]
+  latent: int
+  noise: int
+  trunk: int
+  classes: int
+  condition: str
+  prior: str
+  scale: float
+  posterior: str
+  perceptual: bool
+  code_loss: str
+  image_loss: str
+  penalty: float
+  information: float
+  informed: bool
+  informs_trunk: bool
+  reconstruction: float
+  reduction: str
+  fools_by_copies: bool
+  simultaneous: bool
+  batch_statistics: bool
+
+  @property
+  def told(self) -> bool:
+    """Whether codes are made of labels."""
+    return self.condition != "none"
+
+  def draw(self, rng: jax.Array, rows: int, labels: jax.Array) -> jax.Array:
+    """Noise of CG, or codes of a fixed prior without their label."""
+    if self.prior == "ring":
+      own = labels if self.told else None
+      return distributions.ring_sample(rng, rows, self.noise, own)
+    if self.prior == "swiss_roll":
+      return distributions.swiss_roll_sample(rng, rows, self.noise)
+    return self.scale * jax.random.normal(rng, (rows, self.noise))
+
+
+def make(
+  config: ConfigDict, image_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+  """Networks, players and game of a configuration, by name.
+
+  Raises:
+    ValueError: for values that make no game.
+  """
+  _check(config)
+  block = config.aae
+  game = _game(config, image_shape)
+  nets = _networks(config, game)
+  turns: dict[str, tuple[str, ...]] = {
+    "code_discriminator": ("code_discriminator",),
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+  }
+  if "image_discriminator" in nets:
+    both = ("image_discriminator", "classifier")
+    turns["image_discriminator"] = tuple(n for n in both if n in nets)
+    makers = ("code_generator",) if block.learned_prior else ()
+    makers += ("decoder",) if block.decoder_in_both else ()
+    if makers:
+      turns["generator"] = makers
+  players = optimizers.players(
+    config,
+    turns,
+    memories={"generator": "decoder"},
+    dense=("code_discriminator",) if not config.aae.perceptual else (),
+  )
+  return {"nets": nets, "players": players, "game": game}
+
+
+def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
+  block, latent = config.aae, config.model.latent
+  told = block.condition != "none"
+  classes = block.classes if told else 0
+  noise = block.noise or latent - classes
+  if not block.learned_prior:
+    # The label stands beside Gaussian noise; it picks the ring's component.
+    noise = latent - (classes if block.prior == "gaussian" else 0)
+  if noise < 1:
+    raise ValueError(
+      f"config.model.latent = {latent} leaves no noise beside {classes}"
+      " classes: raise it, or set config.aae.noise"
+    )
+  keys = (
+    *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
+    *("image_loss", "penalty", "information", "informs_trunk"),
+    *("reconstruction", "reduction", "fools_by_copies", "simultaneous"),
+  )
+  fields: dict[str, Any] = {key: block[key] for key in keys}
+  if block.learned_prior:
+    fields["prior"] = "gaussian"
+  return Game(
+    image_shape=image_shape,
+    latent=latent,
+    noise=noise,
+    trunk=block.trunk,
+    classes=classes,
+    informed=told and block.information > 0,
+    batch_statistics=config.evaluation.batch_statistics,
+    **fields,
+  )
+
+
+def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
+  """All networks that the game asks for."""
+  block, model = config.aae, config.model
+  channels = tuple(model.channels)
+  pooled.check_side(game.image_shape, channels)
+  dtype = DTYPES[model.dtype]
+  shared: dict[str, Any] = {
+    "channels": channels,
+    "normalisation": model.normalisation,
+    "dtype": dtype,
+    "remat": model.remat,
+  }
+  draws = 2 if game.posterior == "gaussian" else 1
+  nets: dict[str, nn.Module] = {
+    "encoder": pooled.Encoder(
+      outputs=draws * game.latent,
+      hidden=2 * game.latent,
+      stem_stride=block.stem_stride,
+      **shared,
+    ),
+    "decoder": pooled.Decoder(image_shape=game.image_shape, **shared),
+    "code_discriminator": discriminators.CodeDiscriminator(
+      hidden=tuple(block.code_hidden),
+      conditional=game.condition == "supervised",
+      dtype=dtype,
+    ),
+  }
+  if block.learned_prior:
+    nets["code_generator"] = discriminators.CodeGenerator(
+      outputs=game.latent, normalisation=model.normalisation, dtype=dtype
+    )
+  if block.learned_prior or block.perceptual or block.decoder_in_both:
+    nets["image_discriminator"] = discriminators.ImageDiscriminator(
+      channels=tuple(block.image_channels),
+      hidden=block.trunk,
+      normalisation=model.normalisation,
+      dtype=dtype,
+    )
+    if game.informed:
+      nets["classifier"] = discriminators.Head(outputs=game.classes)
+  return nets
+
+
+def _check(config: ConfigDict) -> None:
+  """Raises ValueError for words and numbers that make no game."""
+  block, model = config.aae, config.model
+  words = {
+    "aae.condition": CONDITIONS,
+    "aae.prior": PRIORS,
+    "aae.posterior": POSTERIORS,
+    "aae.code_loss": adversarial.KINDS,
+    "aae.image_loss": adversarial.KINDS,
+    "aae.reduction": REDUCTIONS,
+    "aae.stem_stride": (1, 2),
+    "model.dtype": tuple(DTYPES),
+    "model.normalisation": ("batch", "none"),
+  }
+  for key, known in words.items():
+    part, name = key.split(".")
+    if config[part][name] not in known:
+      raise ValueError(
+        f"config.{key} must be one of {', '.join(map(str, known))};"
+        f" got {config[part][name]!r}"
+      )
+  least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
+  least |= {"noise": 0, "classes": 2, "trunk": 1}
+  for key, low in least.items():
+    if block[key] < low:
+      raise ValueError(
+        f"config.aae.{key} must be at least {low}; got {block[key]}"
+      )
+  if model.latent < 1:
+    raise ValueError(
+      f"config.model.latent must be at least 1; got {model.latent}"
+    )
+  for key in ("code_hidden", "image_channels"):
+    if not block[key] or min(block[key]) < 1:
+      raise ValueError(
+        f"config.aae.{key} must be numbers of at least 1; got {block[key]}"
+      )

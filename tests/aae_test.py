@@ -1,0 +1,358 @@
+"""Laws of the adversarial autoencoder's five turns (aae.md 2, 3 and 10)."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genlat.methods import aae_networks
+from genlat.nets import discriminators, pooled
+from tests import shipped
+
+# Section 2 of the sheet: what each turn moves.
+TABLE = {
+  "code_discriminator": {"code_discriminator"},
+  "encoder": {"encoder"},
+  "decoder": {"decoder"},
+  "image_discriminator": {"image_discriminator", "classifier"},
+  "generator": {"code_generator", "decoder"},
+}
+
+
+@functools.cache
+def method(name: str = "lp_aae_supervised_mnist", *changes: tuple[str, Any]):
+  config = shipped.config(name, "smoke")
+  config.optimizer.name, config.optimizer.lr = "sgd", 1e-2
+  for key, value in changes:
+    config.update_from_flattened_dict({key: value})
+  made = shipped.build(config)
+  return made, made.init(jax.random.key(3), {}), shipped.batch(config, 6)
+
+
+def differ(a: Any, b: Any) -> bool:
+  return any(
+    not np.array_equal(x, y)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  )
+
+
+def nothing(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """The same memory, no motion."""
+
+  def update(grads, memory, params=None):
+    updates, memory = tx.update(grads, memory, params)
+    return jax.tree.map(jnp.zeros_like, updates), memory
+
+  return optax.GradientTransformation(tx.init, update)
+
+
+@pytest.mark.parametrize("who", TABLE)
+def test_each_turn_moves_the_trees_of_the_table(who):
+  made, state, batch = method()
+  assert set(made.players) == set(TABLE)
+  players = {
+    name: p if name == who else p._replace(tx=nothing(p.tx))
+    for name, p in made.players.items()
+  }
+  alone = dataclasses.replace(made, players=players)
+  after, _ = jax.jit(alone.train_step)(state, batch, jax.random.key(0))
+  moved = {
+    net for net in state.params if differ(state.params[net], after.params[net])
+  }
+  assert moved == TABLE[who]
+
+
+def gradient(made, state, turn, data):
+  loss = lambda p: getattr(made, f"{turn}_turn")(state, p, data)[0]
+  return jax.grad(loss)(state.params)
+
+
+def zero(tree: Any) -> bool:
+  return all(not np.any(x) for x in jax.tree.leaves(tree))
+
+
+def test_the_classifier_s_information_can_leave_the_trunk_alone():
+  for informs, moves in ((True, True), (False, False)):
+    made, state, batch = method(
+      "lp_aae_supervised_mnist",
+      ("aae.informs_trunk", informs),
+      ("aae.information", 1e4),
+    )
+    quiet, _, _ = method(
+      "lp_aae_supervised_mnist",
+      ("aae.informs_trunk", informs),
+      ("aae.information", 1e-9),
+    )
+    data = made.draws(batch, jax.random.key(0))
+    loud, soft = (
+      gradient(m, state, "image_discriminator", data)["image_discriminator"]
+      for m in (made, quiet)
+    )
+    apart = differ(loud["conv_0"], soft["conv_0"])
+    assert apart == moves
+
+
+def test_features_measure_and_do_not_move():
+  made, state, batch = method()
+  data = made.draws(batch, jax.random.key(0))
+  same = made.error(state, state.params, data["image"], data["image"])
+  np.testing.assert_array_equal(same, np.zeros(6))
+  _, (_, stats) = made.decoder_turn(state, state.params, data)
+  assert set(stats) == {"decoder"}
+  assert not zero(gradient(made, state, "decoder", data)["decoder"])
+
+
+def test_without_b_the_error_is_of_pixels_and_knows_no_discriminator():
+  made, state, batch = method("ablation_a", ("data.image_size", 8))
+  data = made.draws(batch, jax.random.key(0))
+  assert zero(gradient(made, state, "decoder", data)["image_discriminator"])
+  copies = jnp.zeros_like(data["image"])
+  np.testing.assert_allclose(
+    made.error(state, state.params, data["image"], copies),
+    jnp.square(data["image"]).mean((1, 2, 3)),
+    rtol=1e-5,
+  )
+
+
+def test_the_switches_choose_networks_and_turns():
+  nets = {
+    name: set(method(f"ablation_{name}")[0].nets)
+    for name in ("none", "a", "ab", "abc")
+  }
+  plain = {"encoder", "decoder", "code_discriminator"}
+  assert nets["none"] == plain
+  full = plain | {"code_generator", "image_discriminator"}
+  assert nets["a"] == nets["ab"] == nets["abc"] == full
+  moved = {n: method(f"ablation_{n}")[0].players for n in ("none", "ab", "abc")}
+  assert "generator" not in moved["none"]
+  assert moved["ab"]["generator"].nets == ("code_generator",)
+  assert moved["abc"]["generator"].nets == ("code_generator", "decoder")
+
+
+def test_without_a_the_prior_s_codes_are_the_noise():
+  made, state, batch = method("aae_mnist")
+  data = made.draws(batch, jax.random.key(0))
+  codes, _ = made.prior_codes(state, state.params, data, "")
+  np.testing.assert_array_equal(codes, data["noise"])
+
+
+def test_the_same_losses_on_a_fixed_prior_put_the_label_first():
+  config = shipped.config("lp_aae_supervised_mnist", "same,smoke")
+  made = shipped.build(config)
+  state = made.init(jax.random.key(0), {})
+  batch = shipped.batch(config, 6)
+  data = made.draws(batch, jax.random.key(0))
+  codes, _ = made.prior_codes(state, state.params, data, "")
+  assert codes.shape == (6, config.model.latent)
+  np.testing.assert_array_equal(codes[:, :10].argmax(1), batch["label"])
+
+
+def test_both_turns_of_the_decoder_share_one_memory():
+  config = shipped.config("lp_aae_supervised_mnist", "smoke")
+  made = shipped.build(config)
+  state = made.init(jax.random.key(0), {})
+  assert set(state.opt["decoder"]) == {"decoder", "code_generator"}
+  assert "generator" not in state.opt
+  after, _ = jax.jit(made.train_step)(
+    state, shipped.batch(config, 6), jax.random.key(0)
+  )
+  counts = {
+    net: int(optax.tree.get_all_with_path(memory, "count")[0][1])
+    for net, memory in after.opt["decoder"].items()
+  }
+  assert counts == {"decoder": 2, "code_generator": 1}
+
+
+def test_simultaneous_turns_start_from_the_phase_s_weights():
+  one, state, batch = method()
+  other, _, _ = method("lp_aae_supervised_mnist", ("aae.simultaneous", True))
+  key = jax.random.key(0)
+  a, _ = one.train_step(state, batch, key)
+  b, _ = other.train_step(state, batch, key)
+  first, second = "code_discriminator", "encoder"
+  assert not differ(a.params[first], b.params[first])
+  assert differ(a.params[second], b.params[second])
+  data = other.draws(batch, key)
+  wanted = gradient(other, state, "encoder", data)["encoder"]
+  jax.tree.map(
+    lambda p, q, g: np.testing.assert_allclose(q, p - 1e-2 * g, atol=1e-6),
+    state.params[second],
+    b.params[second],
+    wanted,
+  )
+
+
+def test_averages_move_in_a_network_s_own_turn_and_with_real_images():
+  made, state, batch = method(
+    "lp_aae_supervised_mnist", ("optimizer.lr", 1e-12)
+  )
+  after, _ = made.train_step(state, batch, jax.random.key(0))
+  data = made.draws(batch, jax.random.key(0))
+  _, wanted = made.judge(state, state.params, data["image"])
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
+    after.stats["image_discriminator"],
+    wanted,
+  )
+
+
+def test_the_supervised_code_discriminator_depends_on_the_label():
+  made, state, batch = method()
+  data = made.draws(batch, jax.random.key(0))
+  code = jax.random.normal(jax.random.key(1), (6, made.game.latent))
+  run = lambda given: made.run(
+    state, state.params, "code_discriminator", code, given
+  )[0]
+  one = made.judged(data)
+  assert differ(run(one), run(jnp.roll(one, 1, 1)))
+  with pytest.raises(ValueError, match="conditional; got no condition"):
+    run(None)
+  free, state, _ = method("lp_aae_unsupervised_mnist")
+  assert free.judged(data) is None
+  with pytest.raises(ValueError, match="unconditional; got a condition"):
+    free.run(state, state.params, "code_discriminator", code, one)
+
+
+def test_the_unsupervised_game_reads_no_label():
+  made, state, batch = method("lp_aae_unsupervised_mnist")
+  step = jax.jit(made.train_step)
+  a, _ = step(state, batch, jax.random.key(0))
+  b, _ = step(state, batch | {"label": batch["label"][::-1]}, jax.random.key(0))
+  assert not differ(a, b)
+  told, state, batch = method()
+  step = jax.jit(told.train_step)
+  a, _ = step(state, batch, jax.random.key(0))
+  b, _ = step(state, batch | {"label": batch["label"][::-1]}, jax.random.key(0))
+  assert differ(a, b)
+
+
+def test_labels_make_the_samples():
+  made, state, _ = method()
+  key = jax.random.key(0)
+  rows = lambda label: made.sample(state, key, 3, jnp.full(3, label))
+  assert differ(rows(0), rows(1))
+  free, state, _ = method("lp_aae_mnist")
+  with pytest.raises(ValueError, match="no labels"):
+    free.sample(state, key, 3, jnp.zeros(3, jnp.int32))
+
+
+def test_a_set_without_labels_is_refused_by_the_supervised_game():
+  made, _, batch = method()
+  with pytest.raises(ValueError, match="needs labels"):
+    made.draws({"image": batch["image"]}, jax.random.key(0))
+
+
+def test_a_gaussian_posterior_draws():
+  made, state, batch = method("aae_mnist", ("aae.posterior", "gaussian"))
+  assert made.nets["encoder"].outputs == 2 * made.game.latent
+  x = batch["image"]
+  mean = made.encode(state, x)
+  one, other = (made.encode(state, x, jax.random.key(i)) for i in (1, 2))
+  assert differ(one, other) and differ(mean, one)
+
+
+@pytest.mark.parametrize("prior", ["ring", "swiss_roll"])
+def test_published_priors_can_be_matched(prior):
+  made, state, batch = method("aae_mnist", ("aae.prior", prior))
+  after, metrics = made.train_step(state, batch, jax.random.key(0))
+  assert np.isfinite(metrics["loss"])
+  assert made.sample(after, jax.random.key(1), 2).shape == (2, 8, 8, 1)
+
+
+@pytest.mark.parametrize("kind", ["wasserstein", "hinge", "least_squares"])
+def test_every_adversarial_loss_trains(kind):
+  made, state, batch = method(
+    "lp_aae_mnist", ("aae.code_loss", kind), ("aae.image_loss", kind)
+  )
+  _, metrics = jax.jit(made.train_step)(state, batch, jax.random.key(0))
+  assert all(np.isfinite(v) for v in metrics.values())
+
+
+@pytest.mark.parametrize(
+  "key,value,word",
+  [
+    ("aae.condition", "labels", "condition must be one of none, supervised"),
+    ("aae.code_loss", "wgan", "code_loss must be one of hinge"),
+    ("aae.classes", 1, "classes must be at least 2"),
+    ("model.latent", 10, "leaves no noise beside 10 classes"),
+    ("data.image_size", 16, "make images of 8 x 8; got 16 x 16"),
+    ("aae.code_hidden", (), "code_hidden must be numbers"),
+  ],
+)
+def test_impossible_values_are_named(key, value, word):
+  with pytest.raises(ValueError, match=word):
+    method("lp_aae_supervised_mnist", (key, value))
+
+
+def count(net, *inputs):
+  shapes = jax.eval_shape(
+    lambda key: net.init(key, *inputs, train=False), jax.random.key(0)
+  )
+  return sum(np.prod(p.shape) for p in jax.tree.leaves(shapes["params"]))
+
+
+def test_parameter_counts_are_those_of_the_sheet():
+  config = shipped.config("lp_aae_supervised_cifar10")
+  nets = shipped.build(config).nets
+  x, code = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 64))
+  label = jnp.zeros((1, 10))
+  assert count(nets["encoder"], x) == 4_969_408
+  assert count(nets["decoder"], code) == 4_227_587
+  assert count(nets["image_discriminator"], x) == 4_757_649
+  assert count(nets["classifier"], jnp.zeros((1, 1000))) == 10_010
+  assert count(nets["code_generator"], code[:, :54], label) == 16_960
+  free = shipped.build(shipped.config("lp_aae_cifar10")).nets
+  assert count(free["code_discriminator"], code) == 665_901
+  assert count(free["code_generator"], code) == 16_960
+
+
+@pytest.mark.parametrize("latent", [8, 64, 100, 2000])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_shapes_of_all_code_sizes(latent, colours):
+  config = shipped.config("lp_aae_cifar10")
+  config.model.latent = latent
+  from genlat import methods
+
+  made = methods.build(config, (32, 32, colours))
+  state = jax.eval_shape(made.init, jax.random.key(0), {})
+  x = jax.ShapeDtypeStruct((2, 32, 32, colours), jnp.float32)
+  codes = jax.eval_shape(made.encode, state, x)
+  assert codes.shape == (2, latent)
+  assert jax.eval_shape(made.decode, state, codes).shape == x.shape
+
+
+def test_features_are_the_last_map_flattened():
+  config = shipped.config("lp_aae_cifar10")
+  net = shipped.build(config).nets["image_discriminator"]
+  x = jnp.zeros((2, 32, 32, 3))
+  out = jax.eval_shape(
+    lambda: net.init_with_output(jax.random.key(0), x, train=False)
+  )[0]
+  assert isinstance(out, discriminators.Judgement)
+  shapes = (out.logits.shape, out.features.shape, out.trunk.shape)
+  assert shapes == ((2,), (2, 4096), (2, 1000))
+
+
+def test_the_decoder_s_first_layer_is_a_transposed_convolution():
+  net = pooled.Decoder((8, 8, 1), (2, 5), "none", jnp.float32, remat=False)
+  z = jax.random.normal(jax.random.key(0), (3, 4))
+  variables = net.init(jax.random.key(1), z, train=False)
+  kernel = variables["params"]["stem_kernel"]
+  # JAX's transposed convolution flips the kernel in space; PyTorch's does not.
+  flipped = kernel[::-1, ::-1]
+  wanted = jax.lax.conv_transpose(z[:, None, None], flipped, (1, 1), "VALID")
+  got = jnp.einsum("bd,hwdc->bhwc", z, kernel)
+  np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_shared_code_of_the_networks_has_no_turns():
+  """The turns are found by the names of the players."""
+  made, _, _ = method()
+  for who in made.players:
+    assert hasattr(made, f"{who}_turn")
+    assert not hasattr(aae_networks.Networks, f"{who}_turn")

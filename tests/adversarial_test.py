@@ -1,0 +1,116 @@
+"""Laws of adversarial and information losses (aae.md 2 and 10)."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genlat.losses import adversarial, information
+
+ZERO = jnp.zeros(4)
+
+
+def test_an_undecided_discriminator_loses_one_bit_a_kind():
+  real, made = (
+    f(ZERO, "non_saturating").mean()
+    for f in (adversarial.of_real, adversarial.of_made)
+  )
+  np.testing.assert_allclose(real + made, 2 * math.log(2), rtol=1e-6)
+  np.testing.assert_allclose(real + 2 * made, 3 * math.log(2), rtol=1e-6)
+
+
+def test_the_optimum_against_two_fakes_is_a_third():
+  """At p_real = p_noise = p_rec, D = 1/3 and J_DI = 1.9095."""
+
+  def loss(a):
+    real = adversarial.of_real(a, "non_saturating")
+    return (real + 2 * adversarial.of_made(a, "non_saturating")).sum()
+
+  best = jnp.full(1, math.log(0.5))  # the logit of 1/3
+  np.testing.assert_allclose(jax.grad(loss)(best), [0.0], atol=1e-6)
+  np.testing.assert_allclose(loss(best), 1.9095, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", adversarial.KINDS)
+def test_discriminator_and_generator_pull_apart(kind):
+  a = jnp.array([-0.5, 0.2])
+  slope = lambda f: jax.grad(lambda a: f(a, kind).sum())(a)
+  assert (slope(adversarial.of_real) < 0).all()
+  assert (slope(adversarial.of_made) > 0).all() or kind == "least_squares"
+  assert (slope(adversarial.of_generator) < 0).all()
+
+
+def test_the_saturating_loss_is_minus_the_discriminator_s():
+  a = jnp.array([-2.0, 0.0, 3.0])
+  np.testing.assert_allclose(
+    adversarial.of_generator(a, "saturating"),
+    -adversarial.of_made(a, "saturating"),
+  )
+
+
+def test_least_squares_has_its_targets():
+  a = jnp.array([0.0, 1.0])
+  np.testing.assert_allclose(
+    adversarial.of_real(a, "least_squares"), [0.5, 0.0]
+  )
+  np.testing.assert_allclose(
+    adversarial.of_made(a, "least_squares"), [0.0, 0.5]
+  )
+
+
+@pytest.mark.parametrize("norm", [0.0, 1.0, 3.0])
+def test_the_penalty_of_a_linear_critic_is_its_norm_s(norm):
+  real, made = jax.random.normal(jax.random.key(0), (2, 5, 2, 3))
+  slope = jnp.full((2, 3), norm / math.sqrt(6.0))
+  value = adversarial.gradient_penalty(
+    lambda x: (x * slope[None]).sum((1, 2)), real, made, jnp.full(5, 0.3)
+  )
+  np.testing.assert_allclose(value, [(norm - 1.0) ** 2] * 5, atol=1e-5)
+
+
+def test_the_penalty_is_taken_between_the_images():
+  real, made = jnp.ones((1, 1)), jnp.zeros((1, 1))
+  square = lambda x: jnp.square(x).sum(1)
+  for mix, wanted in ((1.0, 1.0), (0.0, 1.0), (0.5, 0.0)):
+    value = adversarial.gradient_penalty(square, real, made, jnp.full(1, mix))
+    np.testing.assert_allclose(value, [wanted], atol=1e-5)
+
+
+def test_an_unknown_kind_names_the_known():
+  for loss in (
+    adversarial.of_real,
+    adversarial.of_made,
+    adversarial.of_generator,
+  ):
+    with pytest.raises(ValueError, match="'wgan'; known: hinge"):
+      loss(ZERO, "wgan")
+
+
+def test_information_of_uniform_and_of_perfect_guesses():
+  labels = jnp.arange(10)
+  entropy = information.uniform_entropy(10)
+  np.testing.assert_allclose(entropy, 2.302585, rtol=1e-6)
+  uniform = information.categorical(jnp.zeros((10, 10)), labels).mean()
+  np.testing.assert_allclose(uniform, entropy, rtol=1e-6)
+  np.testing.assert_allclose(
+    information.bound(uniform, entropy), 0.0, atol=1e-6
+  )
+  perfect = information.categorical(1e3 * jnp.eye(10), labels).mean()
+  np.testing.assert_allclose(
+    information.bound(perfect, entropy), entropy, rtol=1e-6
+  )
+
+
+def test_continuous_information_of_a_known_code_is_its_entropy_s():
+  """Q = N(0, I) knows nothing of s ~ N(0, I): the bound is 0."""
+  s = jax.random.normal(jax.random.key(0), (20000, 3))
+  nats = information.continuous(jnp.zeros_like(s), jnp.zeros(()), s).mean()
+  entropy = information.normal_entropy(3)
+  np.testing.assert_allclose(information.bound(nats, entropy), 0.0, atol=0.03)
+
+
+def test_labels_of_another_length_are_refused():
+  with pytest.raises(AssertionError):
+    information.categorical(jnp.zeros((3, 4)), jnp.zeros(2, jnp.int32))
