@@ -167,6 +167,7 @@ def _evaluation() -> ConfigDict:
       ),
       samples=10000,  # made for the Fréchet distance and for pairs
       diversity_side=0,  # pixels at which pairs are compared; 0 = the image's
+      classifier_steps=2000,  # of the classifier that scores classes
       neighbour_features="pixels",  # pixels | inception
       batch_statistics=False,  # normalise samples by their own batch
       resize="tf1",  # tf1 | clean
@@ -229,6 +230,7 @@ def smoke(config: ConfigDict) -> None:
   config.prior.components = 2
   config.evaluation.batch_size = 32
   config.evaluation.samples = 64
+  config.evaluation.classifier_steps = 2
   config.evaluation.limit = 64
   config.evaluation.importance_samples = 3
   config.checkpoint.every = 2

@@ -26,12 +26,14 @@ class Options:
     n: images to make.
     seed: of the draw.
     out: file to write; '' = in the work directory.
+    labels: of the samples, by comma; '' = the prior's own.
   """
 
   checkpoint: str
   n: int
   seed: int
   out: str
+  labels: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +152,12 @@ def _sample(
   from genlat import sample, trained
 
   model = trained.load(workdir, options.checkpoint, config=config)
-  images = model.sample(options.n, options.seed)
+  words = options.labels.split(",") if options.labels else []
+  if not all(word.strip().isdigit() for word in words):
+    raise ValueError(
+      f"--labels must be numbers joined by commas; got {options.labels!r}"
+    )
+  images = model.sample(options.n, options.seed, [int(w) for w in words])
   sample.write(_target(workdir, options, "samples.png"), images)
 
 

@@ -165,6 +165,9 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     prior_nll=functools.partial(prior_nll, model, reference)
     if model.prior
     else None,
+    classes=model.classes,
+    sample_of=lambda n, labels: model.sample(n, settings.seed, labels),
+    assign=model.assign if model.assigning else None,
     card=Card(
       network="",
       sha256="",

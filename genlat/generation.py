@@ -46,7 +46,8 @@ def compiled(
   """A compiled function of a model; made once for the same arguments.
 
   Args:
-    name: 'sample', 'decode', 'encode', 'draw' or 'posterior'.
+    name: 'sample', 'sample_of', 'decode', 'encode', 'draw',
+      'posterior' or 'assign'.
     key: the method.
     law: the prior that was fitted after training, or None.
     mesh: the devices, which share the rows.
@@ -68,6 +69,10 @@ def compiled(
     codes = sharding.split_rows(law.sample(prior, rng, chunk))
     return to_uint8(method.decode(state, codes))
 
+  def sample_of(state: State, labels: jax.Array, rng: jax.Array) -> jax.Array:
+    rows = sharding.split_rows(labels)
+    return to_uint8(method.sample(state, rng, chunk, rows))
+
   def decode(state: State, codes: jax.Array) -> jax.Array:
     return to_uint8(method.decode(state, sharding.split_rows(codes)))
 
@@ -77,6 +82,9 @@ def compiled(
   def draw(state: State, images: jax.Array, rng: jax.Array) -> Any:
     return method.encode(state, inputs(sharding.split_rows(images)), rng)
 
+  def assign(state: State, images: jax.Array) -> jax.Array:
+    return method.assign(state, inputs(sharding.split_rows(images)))
+
   def posterior(state: State, images: jax.Array) -> jax.Array:
     rows = inputs(sharding.split_rows(images))
     return jnp.stack(method.posterior(state, rows), 1)
@@ -84,6 +92,8 @@ def compiled(
   functions = {
     "posterior": posterior,
     "sample": sample,
+    "sample_of": sample_of,
+    "assign": assign,
     "decode": decode,
     "encode": encode,
     "draw": draw,

@@ -11,19 +11,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from genlat import files
+
 GAP = 2  # pixels between tiles
 WHITE = 255
 
 Path = str | os.PathLike[str]
 
 
-def grid(images: np.ndarray, columns: int, *, enlarge: int = 1) -> np.ndarray:
+def grid(
+  images: np.ndarray, columns: int, *, enlarge: int = 1, border: bool = False
+) -> np.ndarray:
   """Lays images out in rows, with white gaps of 2 pixels between them.
 
   Args:
     images: uint8 `[N, H, W, C]`, C = 1 or 3.
     columns: images in a row; the last row is filled up with white.
     enlarge: every pixel becomes a square of this many pixels a side.
+    border: whether a gap runs around the whole, too.
 
   Returns:
     uint8 `[H', W', C]`.
@@ -50,7 +55,10 @@ def grid(images: np.ndarray, columns: int, *, enlarge: int = 1) -> np.ndarray:
   tiles[:count, :height, :width] = images
   sheet = tiles.reshape(shape).swapaxes(1, 2)
   sheet = sheet.reshape(rows * shape[2], columns * shape[3], channels)
-  return sheet[:-GAP, :-GAP]
+  if not border:
+    return sheet[:-GAP, :-GAP]
+  edge = [(GAP, 0), (GAP, 0), (0, 0)]
+  return np.pad(sheet, edge, constant_values=WHITE)
 
 
 def side_by_side(
@@ -156,11 +164,5 @@ def _read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  half = path.with_name(f"{path.name}.tmp")
-  try:
-    half.write_bytes(content)
-    half.replace(path)
-  except OSError:
-    half.unlink(missing_ok=True)
-    raise
+  with files.whole(path) as draft:
+    draft.write_bytes(content)

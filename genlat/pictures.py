@@ -46,6 +46,11 @@ class Pictures:
     if model.generative:
       samples = model.sample(SIDE * SIDE, seed=self._run.config.seed)
       self._logbook.images(step, "samples", grids.grid(samples, SIDE))
+    if model.classes:
+      sheet = model.class_sheet(10, seed=self._run.config.seed)
+      flat = sheet.reshape(-1, *sheet.shape[2:])
+      columns = grids.grid(flat, sheet.shape[1], border=True)
+      self._logbook.images(step, "classes", columns)
     pairs = grids.side_by_side(
       self._images, model.reconstruct(self._images), SIDE
     )

@@ -24,6 +24,7 @@ AT_LEAST_ONE = (
   "checkpoint.every",
   "checkpoint.keep",
   "evaluation.batch_size",
+  "evaluation.classifier_steps",
   "evaluation.importance_samples",
   "evaluation.samples",
   "flow.bins",

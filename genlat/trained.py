@@ -7,7 +7,7 @@ grid = model.sample(64, seed=0)
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from genlat import methods, priors, scans, sharding, workdir
 from genlat.checkpoint import Checkpoints
 from genlat.generation import Key, compiled, to_host
-from genlat.methods.method import Method
+from genlat.methods.method import Assigning, Conditional, Method
 from genlat.state import State
 
 # Images a compiled call makes, rounded up to the devices; where the batch's
@@ -58,19 +58,51 @@ class Trained:
     """Whether there is a prior to sample from."""
     return self.method.generative or self.prior is not None
 
-  def sample(self, n: int, seed: int = 0) -> np.ndarray:
+  @property
+  def classes(self) -> int:
+    """Number of labels that samples may be asked for by; 0 = none."""
+    method = self.method
+    return method.classes if isinstance(method, Conditional) else 0
+
+  def sample(
+    self, n: int, seed: int = 0, labels: Sequence[int] | np.ndarray = ()
+  ) -> np.ndarray:
     """New images.
 
     Args:
       n: how many; the first of them do not depend on it.
       seed: of the draw.
+      labels: of the images, again from the first where there are fewer than
+        n; empty for the prior's own. The noise does not depend on them.
 
     Returns:
       uint8 `[n, H, W, C]`.
+
+    Raises:
+      ValueError: for labels that the model does not have.
     """
     if n < 1:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
-    return np.concatenate(list(self.samples(n, seed)))[:n]
+    if not len(labels):
+      return np.concatenate(list(self.samples(n, seed)))[:n]
+    known = self.classes
+    if not known or min(labels) < 0 or max(labels) >= known:
+      have = f"labels 0 to {known - 1}" if known else "no labels"
+      raise ValueError(f"this model has {have}; got {list(labels)}")
+    key, sample = jax.random.key(seed), self._call("sample_of")
+    return self._by_chunks(
+      lambda rows, i: sample(self.state, rows, jax.random.fold_in(key, i)),
+      np.resize(np.asarray(labels, np.int32), n),
+    )
+
+  def class_sheet(self, rows: int = 10, seed: int = 0) -> np.ndarray:
+    """Samples by label and noise: one noise a row, one label a column.
+
+    Returns:
+      uint8 `[rows, classes, H, W, C]`.
+    """
+    columns = [self.sample(rows, seed, [k]) for k in range(self.classes)]
+    return np.stack(columns, 1)
 
   def samples(self, n: int, seed: int = 0) -> Iterator[np.ndarray]:
     """As `sample`, in parts of at most one compiled call."""
@@ -108,6 +140,19 @@ class Trained:
     images, posterior = self._checked(images), self._call("posterior")
     both = self._by_chunks(lambda rows, i: posterior(self.state, rows), images)
     return both[:, 0], both[:, 1]
+
+  @property
+  def assigning(self) -> bool:
+    """Whether it says which of its labels an image would be made of."""
+    method = self.method
+    return isinstance(method, Assigning) and method.assigning
+
+  def assign(self, images: np.ndarray) -> np.ndarray:
+    """Logits `[N, classes]` of the labels that uint8 images would have."""
+    if not self.assigning:
+      raise ValueError("this model has no classifier of its own labels")
+    images, assign = self._checked(images), self._call("assign")
+    return self._by_chunks(lambda rows, i: assign(self.state, rows), images)
 
   def decode(self, codes: np.ndarray) -> np.ndarray:
     """uint8 images `[N, H, W, C]` of codes `[N, ...]`."""

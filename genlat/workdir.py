@@ -14,6 +14,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from genlat import files
+
 # A run may go on under other values of these; all else must stay.
 CHANGEABLE = (
   "checkpoint",
@@ -78,10 +80,8 @@ def versions() -> dict[str, str]:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes JSON so that readers see the old file or the new one."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + ".part")
-  part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-  os.replace(part, path)
+  with files.whole(path) as draft:
+    draft.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def write(workdir: pathlib.Path, description: Description) -> None:

@@ -19,6 +19,7 @@ def traced(config: ConfigDict, rows: int = 8) -> None:
   batch = {
     "image": jax.ShapeDtypeStruct(shape, jnp.float32),
     "index": jax.ShapeDtypeStruct((rows,), jnp.int32),
+    "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
   }
   key = jax.random.key(0)
   state = jax.eval_shape(method.init, key, batch)

@@ -77,6 +77,19 @@ def test_a_png_holds_the_same_pixels(tmp_path: pathlib.Path, channels: int):
   assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
 
 
+def test_a_sheet_with_a_border_has_the_paper_s_size():
+  """aae.md 7: 10 x 10 tiles of 32 pixels, 2 pixels apart, are 342 x 342."""
+  tiles = images(100, 1).repeat(8, axis=1).repeat(11, axis=2)[:, :32, :32]
+  sheet = grids.grid(tiles, 10, border=True)
+  assert sheet.shape == (342, 342, 1)
+  np.testing.assert_array_equal(sheet[2:-2, 2:-2], grids.grid(tiles, 10))
+  row, column = 3, 7
+  top, left = 2 + 34 * row, 2 + 34 * column
+  np.testing.assert_array_equal(
+    sheet[top : top + 32, left : left + 32], tiles[10 * row + column]
+  )
+
+
 def test_curves_are_drawn_from_the_log(tmp_path: pathlib.Path):
   log = tmp_path / "metrics.jsonl"
   lines = [

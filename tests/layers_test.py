@@ -23,7 +23,7 @@ RUNS = {
 }
 PARTS = {"methods", "priors", "data", "metrics", "optimizers"}
 SERVICES = {"checkpoint", "logbook", "grids", "workdir", "watchdog"}
-BASE = {"state", "scans", "sharding"}
+BASE = {"state", "scans", "sharding", "files"}
 MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
 
 # Who -> whom: the parts of genlat that each part may import, itself included
@@ -37,12 +37,12 @@ LAYERS: dict[str, set[str]] = {
   "command": {"data", "sharding", "watchdog"} | RUNS,
   **{run: RUNS | PARTS | SERVICES | BASE for run in RUNS},
   "methods": MODEL | {"scans"},
-  "priors": MODEL | {"scans", "sharding"},
-  "metrics": {"nets", "distributions", "sharding", "weights"},
+  "priors": MODEL | {"files", "scans", "sharding"},
+  "metrics": {"files", "nets", "distributions", "sharding", "weights"},
   "data": {"state", "sharding"},
   "checkpoint": {"state", "sharding"},
-  "logbook": {"state", "sharding"},
-  "grids": {"state", "sharding"},
+  "logbook": {"files", "state", "sharding"},
+  "grids": {"files", "state", "sharding"},
   "optimizers": {"state"},
   "losses": {"distributions"},
   "nets": {"scans"},
@@ -52,7 +52,8 @@ LAYERS: dict[str, set[str]] = {
   "sharding": set(),
   "watchdog": set(),
   "weights": set(),
-  "workdir": set(),
+  "workdir": {"files"},
+  "files": set(),
 }
 
 # What -> the parts of genlat where it may stand; by dotted name, and all that

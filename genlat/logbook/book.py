@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from genlat import files
 from genlat.logbook.events import Events
 from genlat.logbook.progress import Progress
 
@@ -130,7 +131,8 @@ class Logbook:
       picture = io.BytesIO()
       pixels = array[..., 0] if shape[2] == 1 else array
       Image.fromarray(pixels).save(picture, "png")
-      _replace(path, picture.getvalue())
+      with files.whole(path) as draft:
+        draft.write_bytes(picture.getvalue())
       if self._events:
         self._events.image(step, name, array)
     if self._wandb:
@@ -178,18 +180,8 @@ def _cut_back(path: pathlib.Path, step: int) -> None:
     with contextlib.suppress(ValueError, TypeError, KeyError):
       if json.loads(line)["step"] <= step and step > 0:
         kept.append(line + b"\n")
-  _replace(path, b"".join(kept))
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file; whole or not at all."""
-  half = path.with_name(f"{path.name}.tmp")
-  try:
-    half.write_bytes(content)
-    half.replace(path)
-  except OSError:
-    half.unlink(missing_ok=True)
-    raise
+  with files.whole(path) as draft:
+    draft.write_bytes(b"".join(kept))
 
 
 def _start_wandb(workdir: pathlib.Path) -> Any:

@@ -42,6 +42,11 @@ class Networks:
   ema: float
   generative: ClassVar[bool] = True
 
+  @property
+  def classes(self) -> int:
+    """Number of labels that samples may be asked for by; 0 = none."""
+    return self.game.classes
+
   def frozen(self) -> dict[str, Any]:
     """No weights are read from files."""
     return {}
@@ -254,3 +259,20 @@ class Networks:
       mean, mean.params, data, "", train=game.batch_statistics
     )
     return self.decode(state, codes)
+
+  @property
+  def assigning(self) -> bool:
+    """Whether there is a classifier Q on the image discriminator."""
+    return "classifier" in self.nets
+
+  def assign(self, state: State, images: Images) -> jax.Array:
+    """Logits of Q(s|x) of images, `[B, K]`, with averages."""
+    mean = state.averaged
+    seen, _ = self.run(
+      mean,
+      mean.params,
+      "image_discriminator",
+      2.0 * images - 1.0,
+      train=False,
+    )
+    return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]

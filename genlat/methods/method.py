@@ -109,6 +109,30 @@ class Posterior(Protocol):
 
 
 @runtime_checkable
+class Conditional(Protocol):
+  """A method whose samples may be asked for by label."""
+
+  @property
+  def classes(self) -> int:
+    """Number of labels; 0 for a variant without any."""
+    ...
+
+
+@runtime_checkable
+class Assigning(Protocol):
+  """A method that says which of its labels an image would be made of."""
+
+  @property
+  def assigning(self) -> bool:
+    """Whether this variant of it does."""
+    ...
+
+  def assign(self, state: State, images: Images) -> jax.Array:
+    """Logits of the labels, `[B, K]`."""
+    ...
+
+
+@runtime_checkable
 class Watched(Protocol):
   """A method that sees from its metrics when a run goes wrong."""
 

@@ -11,11 +11,12 @@ import json
 import os
 import pathlib
 import subprocess
-import uuid
 import warnings
 from typing import Any
 
 import jax
+
+from genlat import files
 
 # What a score was made on, and by which code: recorded, and free to differ.
 PROVENANCE = ("seed", "commit", "hardware", "jax_version")
@@ -126,14 +127,9 @@ def write_score(
     card: how it was obtained.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
   record = {"name": name, "value": value, "card": dataclasses.asdict(card)}
-  draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-  try:
+  with files.whole(path) as draft:
     draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    os.replace(draft, path)
-  finally:
-    draft.unlink(missing_ok=True)
 
 
 def read_score(

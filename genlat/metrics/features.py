@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import sys
-import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from genlat import files
 from genlat.metrics.extractors import Extractor
 from genlat.metrics.frechet import Statistics
 
@@ -179,21 +179,14 @@ class Slot:
       return None
 
   def _write(self, path: pathlib.Path, statistics: Statistics) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may compute the same: each has its own file till the end.
-    draft = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
-    try:
-      with open(draft, "wb") as file:
-        np.savez(
-          file,
-          key=np.array(self.text),
-          count=np.array(statistics.count),
-          mean=statistics.mean,
-          scatter=statistics.scatter,
-        )
-      os.replace(draft, path)
-    finally:
-      draft.unlink(missing_ok=True)
+    with files.whole(path) as draft, open(draft, "wb") as file:
+      np.savez(
+        file,
+        key=np.array(self.text),
+        count=np.array(statistics.count),
+        mean=statistics.mean,
+        scatter=statistics.scatter,
+      )
 
 
 def cache_folder() -> pathlib.Path:

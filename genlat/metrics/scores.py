@@ -5,12 +5,13 @@ import sys
 
 import numpy as np
 
+from genlat.metrics import classifier, structural
 from genlat.metrics import frechet as distances
 from genlat.metrics import likelihood as bounds
 from genlat.metrics import neighbours as nearby
 from genlat.metrics import reconstruction as errors
-from genlat.metrics import structural
 from genlat.metrics.card import Card
+from genlat.metrics.clusters import agreement
 from genlat.metrics.extractors import (
   Extractor,
   inception_extractor,
@@ -209,6 +210,56 @@ def diversity(task: Task) -> tuple[Scores, Card]:
   return {"ms_ssim": made, "ms_ssim_held_out": held_out, "pairs": count}, card
 
 
+def classes(task: Task) -> tuple[Scores, Card]:
+  """What a classifier of the data's labels makes of samples.
+
+  `class_score` is exp E KL of it (never the Inception Score, whose network it
+  is not), `label_accuracy` the share of samples that it takes for the label
+  that was asked for, over all labels alike.
+  """
+  if task.sample is None:
+    raise Unavailable("there is no prior to sample from; see --mode=fit")
+  if not task.train.classes:
+    raise Unavailable(f"{task.train.name} has no labels")
+  settings = task.config.evaluation
+  names = len(task.train.classes)
+  judge = classifier.trained(task.train, names, settings.classifier_steps)
+  real = judge.logits(task.batches())
+  labels = task.labels()
+  count = settings.samples
+  made = judge.logits(task.sample(count))
+  scores: Scores = {
+    "class_score": classifier.class_score(made),
+    "class_score_held_out": classifier.class_score(real),
+    "classifier_accuracy": float((real.argmax(1) == labels).mean()),
+  }
+  if task.classes == names:
+    asked = np.arange(count) % names
+    told = judge.logits([task.sample_of(count, asked)])
+    scores["label_accuracy"] = float((told.argmax(1) == asked).mean())
+  card = dataclasses.replace(
+    task.card,
+    network=judge.description,
+    quantisation=QUANTISATION,
+    sample_count=count,
+    reference_count=task.count,
+  )
+  return scores, card
+
+
+def clusters(task: Task) -> tuple[Scores, Card]:
+  """How a model's own labels of held-out images agree with the data's."""
+  if task.assign is None:
+    raise Unavailable("this model has no labels of its own")
+  if not task.reference.classes:
+    raise Unavailable(f"{task.reference.name} has no labels")
+  own = np.concatenate([task.assign(x).argmax(1) for x in task.batches()])
+  scores = agreement(own, task.labels())
+  return dict(scores), dataclasses.replace(
+    _averaged(task), sampler="the model's own classifier Q"
+  )
+
+
 def _averaged(task: Task) -> Card:
   """The card of a score that makes no images: averages normalise it."""
   return dataclasses.replace(
@@ -241,6 +292,8 @@ def _progress(name: str, total: int):
 
 
 METRICS: dict[str, Metric] = {
+  "classes": classes,
+  "clusters": clusters,
   "codes": codes,
   "diversity": diversity,
   "flow_nll": flow_nll,

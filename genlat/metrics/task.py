@@ -17,6 +17,7 @@ class Images(Protocol):
 
   name: str
   fingerprint: str
+  classes: tuple[str, ...]
 
   def __len__(self) -> int:
     """Number of images."""
@@ -44,6 +45,10 @@ class Task:
       the code is no Gaussian.
     prior_nll: mean over the reference of -log p(code) of the prior that was
       fitted after training, nats; None without one.
+    classes: labels that samples may be asked for by; 0 = none.
+    sample_of: n and labels to n new uint8 images of them.
+    assign: uint8 images to logits `[B, classes]` of the model's own labels;
+      None where it has none.
     card: the protocol, with the fields that all metrics share.
     picture: name and uint8 image `[H, W, C]`, to keep beside the scores.
   """
@@ -57,6 +62,9 @@ class Task:
   log_weights: Callable[[int], Iterator[np.ndarray]] | None
   posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None
   prior_nll: Callable[[], float] | None
+  classes: int
+  sample_of: Callable[[int, np.ndarray], np.ndarray]
+  assign: Callable[[np.ndarray], np.ndarray] | None
   card: Card
   picture: Callable[[str, np.ndarray, np.ndarray], None]
 
@@ -73,6 +81,10 @@ class Task:
       1:
     ]
     return height, width, channels
+
+  def labels(self) -> np.ndarray:
+    """Labels of the reference, int `[count]`, in the order of `batches`."""
+    return self.reference.read(np.arange(self.count))["label"]
 
   def batches(
     self, images: Images | None = None, count: int = 0

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from genlat import files
 from genlat.priors.flow import FlowPrior
 from genlat.priors.gaussian import Gaussian
 from genlat.priors.mixture import Mixture
@@ -53,14 +54,12 @@ def from_config(config: ConfigDict) -> Law:
 def save(root: pathlib.Path, step: int, fitted: Fitted) -> pathlib.Path:
   """Stores a prior for the checkpoint of this step; returns its file."""
   folder = root / "priors"
-  folder.mkdir(parents=True, exist_ok=True)
   flat = traverse_util.flatten_dict(fitted.params, sep="/")
   arrays = {k: np.ascontiguousarray(v) for k, v in flat.items()}
   law = {"name": fitted.name, **dataclasses.asdict(fitted.law)}  # pyright: ignore
   path = folder / f"{step}-{fitted.name}.safetensors"
-  part = folder / f"{step}-{fitted.name}.part"
-  save_file(arrays, part, metadata={"law": json.dumps(law)})
-  os.replace(part, path)
+  with files.whole(path) as draft:
+    save_file(arrays, draft, metadata={"law": json.dumps(law)})
   return path
 
 

@@ -1,0 +1,102 @@
+"""A finished run whose samples may be asked for by label."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import genlat
+from genlat import command, train, workdir
+from tests import shipped
+
+ALONE = command.Peers("", 1, 0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> pathlib.Path:
+  """A finished learned prior given labels, on digits."""
+  directory = tmp_path_factory.mktemp("run")
+  config = shipped.config(
+    "lp_aae_supervised_mnist",
+    "smoke",
+    log__tensorboard=False,
+    steps=4,
+    optimizer__lr=0.03,
+    evaluation__metrics=("classes", "clusters", "diversity"),
+    evaluation__samples=40,
+  )
+  config.data.image_size = 8
+  train.train(config.lock(), directory)
+  return directory
+
+
+@pytest.fixture(scope="module")
+def model(run):
+  """The run, loaded."""
+  return genlat.load(run)
+
+
+def test_labels_choose_and_the_noise_stays(model):
+  assert model.classes == 10
+  a = model.sample(5, seed=1, labels=[3])
+  np.testing.assert_array_equal(a, model.sample(5, seed=1, labels=[3] * 5))
+  mixed = model.sample(4, seed=1, labels=[3, 7])
+  np.testing.assert_array_equal(mixed[::2], a[:4:2])
+  other = model.sample(5, seed=1, labels=[7])
+  np.testing.assert_array_equal(mixed[1::2], other[1:4:2])
+  assert not np.array_equal(a, other)
+
+
+def test_the_sheet_has_one_noise_a_row_and_one_label_a_column(model):
+  sheet = model.class_sheet(3, seed=2)
+  assert sheet.shape == (3, 10, 8, 8, 1)
+  for k in (0, 9):
+    wanted = model.sample(3, seed=2, labels=[k])
+    np.testing.assert_array_equal(sheet[:, k], wanted)
+
+
+@pytest.mark.parametrize("labels", [[10], [-1], [0, 11]])
+def test_labels_that_there_are_not_are_named(model, labels):
+  with pytest.raises(ValueError, match="labels 0 to 9; got"):
+    model.sample(2, labels=labels)
+
+
+def test_the_run_draws_its_classes(run):
+  pictures = sorted((run / "images").glob("classes*.png"))
+  with Image.open(pictures[-1]) as picture:
+    assert picture.size == (10 * 8 + 11 * 2, 10 * 8 + 11 * 2)
+
+
+def options(out: pathlib.Path, labels: str) -> command.Options:
+  return command.Options("last", 4, 0, str(out), labels)
+
+
+def test_the_command_line_takes_labels(run, model, tmp_path, capsys):
+  config = workdir.read(run).config
+  out = tmp_path / "five.npz"
+  assert command.run("sample", config, run, options(out, "5"), ALONE) == 0
+  with np.load(out) as arrays:
+    wanted = model.sample(4, labels=[5])
+    np.testing.assert_array_equal(arrays["images"], wanted)
+  capsys.readouterr()
+  assert command.run("sample", config, run, options(out, "five"), ALONE) == 1
+  assert "--labels must be numbers" in capsys.readouterr().err
+
+
+def test_classes_clusters_and_diversity_are_scored(run, tmp_path, monkeypatch):
+  monkeypatch.setenv("GENLAT_CACHE", str(tmp_path))
+  config = workdir.read(run).config
+  assert command.run("evaluate", config, run, options(tmp_path, ""), ALONE) == 0
+  found = {
+    path.stem: json.loads(path.read_text())
+    for path in (run / "scores" / "4").glob("*.json")
+  }
+  assert set(found) == {"classes", "clusters", "diversity"}
+  values = found["classes"]["value"]
+  assert 1.0 <= values["class_score"] <= 10.0
+  assert 0.0 <= values["label_accuracy"] <= 1.0
+  assert "trained by genlat" in found["classes"]["card"]["network"]
+  assert set(found["clusters"]["value"]) == {"accuracy", "purity", "nmi"}
+  assert 0.0 <= found["diversity"]["value"]["ms_ssim"] <= 1.0
