@@ -46,7 +46,7 @@ def compiled(
   """A compiled function of a model; made once for the same arguments.
 
   Args:
-    name: 'sample', 'sample_of', 'decode', 'encode', 'draw',
+    name: 'sample', 'sample_of', 'codes_of', 'decode', 'encode', 'draw',
       'posterior' or 'assign'.
     key: the method.
     law: the prior that was fitted after training, or None.
@@ -73,6 +73,10 @@ def compiled(
     rows = sharding.split_rows(labels)
     return to_uint8(method.sample(state, rng, chunk, rows))
 
+  def codes_of(state: State, labels: jax.Array, rng: jax.Array) -> Any:
+    rows = sharding.split_rows(labels)
+    return method.sample_codes(state, rng, chunk, rows)
+
   def decode(state: State, codes: jax.Array) -> jax.Array:
     return to_uint8(method.decode(state, sharding.split_rows(codes)))
 
@@ -93,6 +97,7 @@ def compiled(
     "posterior": posterior,
     "sample": sample,
     "sample_of": sample_of,
+    "codes_of": codes_of,
     "assign": assign,
     "decode": decode,
     "encode": encode,

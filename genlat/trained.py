@@ -85,13 +85,24 @@ class Trained:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
     if not len(labels):
       return np.concatenate(list(self.samples(n, seed)))[:n]
+    return self._by_label("sample_of", n, seed, labels)
+
+  def sample_codes(
+    self, n: int, seed: int, labels: Sequence[int] | np.ndarray
+  ) -> np.ndarray:
+    """Codes `[n, ...]` of the samples of these labels, as for `sample`."""
+    return self._by_label("codes_of", n, seed, labels)
+
+  def _by_label(
+    self, name: str, n: int, seed: int, labels: Sequence[int] | np.ndarray
+  ) -> np.ndarray:
     known = self.classes
     if not known or min(labels) < 0 or max(labels) >= known:
       have = f"labels 0 to {known - 1}" if known else "no labels"
       raise ValueError(f"this model has {have}; got {list(labels)}")
-    key, sample = jax.random.key(seed), self._call("sample_of")
+    key, call = jax.random.key(seed), self._call(name)
     return self._by_chunks(
-      lambda rows, i: sample(self.state, rows, jax.random.fold_in(key, i)),
+      lambda rows, i: call(self.state, rows, jax.random.fold_in(key, i)),
       np.resize(np.asarray(labels, np.int32), n),
     )
 

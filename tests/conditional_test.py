@@ -57,6 +57,12 @@ def test_the_sheet_has_one_noise_a_row_and_one_label_a_column(model):
     np.testing.assert_array_equal(sheet[:, k], wanted)
 
 
+def test_codes_of_samples_decode_to_them(model):
+  codes = model.sample_codes(5, seed=1, labels=[3])
+  images = model.sample(5, seed=1, labels=[3])
+  np.testing.assert_array_equal(model.decode(codes), images)
+
+
 @pytest.mark.parametrize("labels", [[10], [-1], [0, 11]])
 def test_labels_that_there_are_not_are_named(model, labels):
   with pytest.raises(ValueError, match="labels 0 to 9; got"):

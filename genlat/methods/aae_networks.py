@@ -232,7 +232,17 @@ class Networks:
     n: int,
     condition: jax.Array | None = None,
   ) -> Images:
-    """Images of codes of the prior.
+    """Images of codes of the prior; arguments of `sample_codes`."""
+    return self.decode(state, self.sample_codes(state, rng, n, condition))
+
+  def sample_codes(
+    self,
+    state: State,
+    rng: jax.Array,
+    n: int,
+    condition: jax.Array | None = None,
+  ) -> Latent:
+    """Codes `[n, d]` of the prior, learned or fixed.
 
     Args:
       state: the weights.
@@ -255,10 +265,9 @@ class Networks:
       "noise": game.draw(on_noise, n, condition),
     }
     mean = state.averaged
-    codes, _ = self.prior_codes(
+    return self.prior_codes(
       mean, mean.params, data, "", train=game.batch_statistics
-    )
-    return self.decode(state, codes)
+    )[0]
 
   @property
   def assigning(self) -> bool:

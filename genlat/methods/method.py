@@ -117,6 +117,16 @@ class Conditional(Protocol):
     """Number of labels; 0 for a variant without any."""
     ...
 
+  def sample_codes(
+    self,
+    state: State,
+    rng: jax.Array,
+    n: int,
+    condition: jax.Array | None = None,
+  ) -> Latent:
+    """Codes of `n` samples, as `sample` decodes them."""
+    ...
+
 
 @runtime_checkable
 class Assigning(Protocol):
