@@ -2,7 +2,7 @@
 
 Presets: `mnist` (MNIST at 32x32 in place of the configuration's data), `same`
 (the baseline with the learned prior's losses: aae.md 4), `code8`, `code64`,
-`code100`, `code2000` (dimensions of a code; figure 9 of the paper).
+`code100`, `code2000` (dimensions of a code; figures 8, 9 of the paper).
 """
 
 import functools
@@ -59,7 +59,12 @@ def finish(config: ConfigDict, words: str) -> ConfigDict:
     f"code{d}": functools.partial(_code, latent=d) for d in (8, 64, 100, 2000)
   }
   presets = {"mnist": _mnist, "same": _same, **sizes}
-  return base.preset(config, words, presets).lock()
+  config = base.preset(config, words, presets)
+  letters = ("learned_prior", "perceptual", "decoder_in_both")
+  # The published baseline draws the codes of its large sizes.
+  if config.model.latent >= 100 and not any(config.aae[k] for k in letters):
+    config.aae.posterior = "gaussian"
+  return config.lock()
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -71,7 +76,4 @@ def _same(config: ConfigDict) -> None:
 
 
 def _code(config: ConfigDict, latent: int) -> None:
-  """The published baseline draws codes of the large sizes."""
   config.model.latent = latent
-  if latent >= 100 and not config.aae.learned_prior:
-    config.aae.posterior = "gaussian"

@@ -95,7 +95,7 @@ def _model() -> ConfigDict:
     dict(
       architecture="conv",  # conv | residual
       latent=20,  # dimensions of a code
-      channels=(64, 128),  # of the two convolutions; residual: a halving each
+      channels=(64, 128),  # of the two convolutions; residual, aae: more
       hidden=1024,  # units of the dense layer (conv)
       normalisation="batch",  # batch | none; residual: group, too
       placement="sum",  # of a block's last normalisation: sum | branch

@@ -166,6 +166,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     if model.prior
     else None,
     classes=model.classes,
+    labelled=model.labelled,
     sample_of=lambda n, labels: model.sample(n, settings.seed, labels),
     assign=model.assign if model.assigning else None,
     card=Card(

@@ -134,7 +134,9 @@ def players(
     dense: players whose turns run no convolution.
 
   Raises:
-    ValueError: if `config.players` names a player the method does not have.
+    ValueError: if `config.players` names a player the method does not have, or
+      players of one memory have unlike optimisers, or schedules that it would
+      count twice a step.
   """
   unknown = set(config.players) - set(turns)
   if unknown:
@@ -153,4 +155,23 @@ def players(
       accumulate=settings.accumulate,
       convolutional=name not in dense,
     )
+  for name, memory in (memories or {}).items():
+    if memory in made and name in made:
+      _check_shared(config, name, memory)
   return made
+
+
+def _check_shared(config: ConfigDict, one: str, other: str) -> None:
+  """Raises ValueError for players that cannot share a memory."""
+  a, b = (settings_of(config, who) for who in (one, other))
+  if a.name != b.name:
+    raise ValueError(
+      f"players {one} and {other} share one memory and need one optimiser; got"
+      f" {a.name!r} and {b.name!r}"
+    )
+  for settings in (a, b):
+    if settings.schedule != "constant" or settings.warmup:
+      raise ValueError(
+        f"players {one} and {other} share one memory, which would count each"
+        " step twice: config.optimizer.schedule must be constant and warmup 0"
+      )

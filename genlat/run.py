@@ -17,7 +17,7 @@ from genlat import methods, scans, sharding, trained, workdir
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
 from genlat.data.source import Source
-from genlat.methods.method import Method
+from genlat.methods.method import Conditional, Method
 from genlat.state import Metrics, State
 
 AT_LEAST_ONE = (
@@ -155,6 +155,8 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   mesh = trained.make_mesh(config.mesh.fsdp)
   method = methods.build(config, source.image_shape)
   check_best(config, method, source.image_shape)
+  if isinstance(method, Conditional) and method.labelled:
+    check_classes(method.classes, source)
   run = Run(
     config=config,
     workdir=directory,
@@ -200,6 +202,15 @@ def check_best(
     raise ValueError(
       f"config.checkpoint.best must be one of {', '.join(known)};"
       f" got {config.checkpoint.best!r}"
+    )
+
+
+def check_classes(classes: int, source: Source) -> None:
+  """Raises ValueError where a method expects other labels than there are."""
+  if len(source.classes) != classes:
+    raise ValueError(
+      f"the model is of {classes} classes, and {source.name} has"
+      f" {len(source.classes)}: set config.aae.classes"
     )
 
 

@@ -64,6 +64,12 @@ class Trained:
     method = self.method
     return method.classes if isinstance(method, Conditional) else 0
 
+  @property
+  def labelled(self) -> bool:
+    """Whether those labels are the data's."""
+    method = self.method
+    return isinstance(method, Conditional) and method.labelled
+
   def sample(
     self, n: int, seed: int = 0, labels: Sequence[int] | np.ndarray = ()
   ) -> np.ndarray:
@@ -97,6 +103,8 @@ class Trained:
     self, name: str, n: int, seed: int, labels: Sequence[int] | np.ndarray
   ) -> np.ndarray:
     known = self.classes
+    if not len(labels):
+      raise ValueError("at least one label is needed; got none")
     if not known or min(labels) < 0 or max(labels) >= known:
       have = f"labels 0 to {known - 1}" if known else "no labels"
       raise ValueError(f"this model has {have}; got {list(labels)}")

@@ -1,4 +1,8 @@
-"""The learned prior learns: a ring of 8 Gaussians (aae.md 10, test 9)."""
+"""The learned prior learns: a ring of 8 Gaussians (aae.md 10, test 9).
+
+With pixels in place of features, networks without normalisation, and copies
+that need not fool; what is looked at for its modes is the decoded prior.
+"""
 
 import dataclasses
 

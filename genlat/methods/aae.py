@@ -1,7 +1,8 @@
 """Adversarial autoencoders, with a prior of codes that is learned.
 
 Wang, Peng, Ko 2019 (arXiv:1909.04443), algorithm 1 as resolved in aae.md 3;
-Makhzani et al. 2015 (arXiv:1511.05644) is what is left without the switches.
+Without the switches it is the paper's baseline, an autoencoder like Makhzani et
+al.'s (arXiv:1511.05644), in this order of turns and with these networks.
 A code generator CG makes the prior's codes of noise, trained so that the
 decoder's images of them fool an image discriminator D_I, whose last
 convolution F also measures reconstructions. Five turns a step, two phases:
@@ -119,9 +120,11 @@ class Aae(Networks):
     fake, _ = self.judge(now, params, noise)
     again, _ = self.judge(now, params, copy)
     kind = game.image_loss
+    # A critic without bound would drift if fakes outweighed the real images.
+    weight = 0.5 if kind == "wasserstein" else 1.0
     loss = adversarial.of_real(real.logits, kind).mean()
     for judgement in (fake, again):
-      loss += adversarial.of_made(judgement.logits, kind).mean()
+      loss += weight * adversarial.of_made(judgement.logits, kind).mean()
     metrics = {"image_discriminator": loss}
     if game.penalty and kind == "wasserstein":
       critic = lambda x: self.judge(now, params, x)[0].logits
@@ -129,7 +132,7 @@ class Aae(Networks):
         slope = adversarial.gradient_penalty(
           critic, data["image"], image, data["mix"][:, i]
         )
-        loss += game.penalty * slope.mean()
+        loss += weight * game.penalty * slope.mean()
     if game.informed:
       trunk = fake.trunk
       if not game.informs_trunk:

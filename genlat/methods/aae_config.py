@@ -110,12 +110,7 @@ def make(
     makers += ("decoder",) if block.decoder_in_both else ()
     if makers:
       turns["generator"] = makers
-  players = optimizers.players(
-    config,
-    turns,
-    memories={"generator": "decoder"},
-    dense=("code_discriminator",) if not config.aae.perceptual else (),
-  )
+  players = optimizers.players(config, turns, memories={"generator": "decoder"})
   return {"nets": nets, "players": players, "game": game}
 
 
@@ -184,6 +179,12 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
       outputs=game.latent, normalisation=model.normalisation, dtype=dtype
     )
   if block.learned_prior or block.perceptual or block.decoder_in_both:
+    side, halvings = game.image_shape[0], len(block.image_channels)
+    if side % 2**halvings:
+      raise ValueError(
+        f"config.aae.image_channels halves images of {side} pixels {halvings}"
+        " times: give fewer widths"
+      )
     nets["image_discriminator"] = discriminators.ImageDiscriminator(
       channels=tuple(block.image_channels),
       hidden=block.trunk,
@@ -223,6 +224,41 @@ def _check(config: ConfigDict) -> None:
       raise ValueError(
         f"config.aae.{key} must be at least {low}; got {block[key]}"
       )
+  told = block.condition != "none"
+  faults = (
+    (
+      block.learned_prior and block.prior != "gaussian",
+      "config.aae.prior is of codes that are not learned: set"
+      " config.aae.learned_prior to False",
+    ),
+    (
+      not block.learned_prior and block.noise > 0,
+      "config.aae.noise is of a learned prior: set it to 0",
+    ),
+    (
+      told and block.prior == "swiss_roll",
+      "a Swiss roll knows no labels: set config.aae.condition to none",
+    ),
+    (
+      told and block.prior == "ring" and block.classes > 10,
+      f"the ring has 10 components for {block.classes} classes",
+    ),
+    (
+      block.prior != "gaussian" and model.latent % 2,
+      f"config.model.latent must be even for {block.prior}; got {model.latent}",
+    ),
+    (
+      block.image_loss == "wasserstein"
+      and block.penalty > 0
+      and model.normalisation == "batch",
+      "the gradient penalty is of each image alone: set"
+      " config.model.normalisation to none, or config.aae.penalty to 0",
+    ),
+    (block.scale == 0, "config.aae.scale must be above 0; got 0"),
+  )
+  for wrong, line in faults:
+    if wrong:
+      raise ValueError(line)
   if model.latent < 1:
     raise ValueError(
       f"config.model.latent must be at least 1; got {model.latent}"

@@ -47,6 +47,11 @@ class Networks:
     """Number of labels that samples may be asked for by; 0 = none."""
     return self.game.classes
 
+  @property
+  def labelled(self) -> bool:
+    """Whether its labels are those of the data."""
+    return self.game.condition == "supervised"
+
   def frozen(self) -> dict[str, Any]:
     """No weights are read from files."""
     return {}
@@ -197,8 +202,8 @@ class Networks:
     """Squared error of reconstructions of mean codes, `[B]`."""
     del rng
     codes = self.encode(state, batch["image"])
-    error = jnp.square(self.decode(state, codes) - batch["image"])
-    error = error.mean((1, 2, 3))
+    copies = self._decoded(state, codes, train=False)
+    error = jnp.square(copies - batch["image"]).mean((1, 2, 3))
     return {"loss": error, "mse": error}
 
   def encode(
@@ -215,14 +220,11 @@ class Networks:
 
   def decode(self, state: State, latent: Latent) -> Images:
     """Images of codes `[B, d]`."""
+    return self._decoded(state, latent, train=self.game.batch_statistics)
+
+  def _decoded(self, state: State, codes: Latent, *, train: bool) -> Images:
     mean = state.averaged
-    raw, _ = self.run(
-      mean,
-      mean.params,
-      "decoder",
-      latent,
-      train=self.game.batch_statistics,
-    )
+    raw, _ = self.run(mean, mean.params, "decoder", codes, train=train)
     return 0.5 * jnp.tanh(raw) + 0.5
 
   def sample(

@@ -117,6 +117,11 @@ class Conditional(Protocol):
     """Number of labels; 0 for a variant without any."""
     ...
 
+  @property
+  def labelled(self) -> bool:
+    """Whether its labels are those of the data."""
+    ...
+
   def sample_codes(
     self,
     state: State,

@@ -45,6 +45,16 @@ class Judge:
   params: Any
   description: str
 
+  @property
+  def sha256(self) -> str:
+    """Of its weights, by name."""
+    found = hashlib.sha256()
+    flat = traverse_util.flatten_dict(self.params, sep="/")
+    for name in sorted(flat):
+      found.update(name.encode())
+      found.update(np.ascontiguousarray(flat[name]).tobytes())
+    return found.hexdigest()
+
   def logits(self, batches: Iterable[np.ndarray]) -> np.ndarray:
     """Logits `[N, classes]` of uint8 images in batches."""
     apply = _compiled(self.classes)
@@ -75,7 +85,8 @@ def trained(source: Images, classes: int, steps: int) -> Judge:
     "network": f"convolutions {Classifier(1).channels}, group normalisation",
     "steps": steps,
     "batch": BATCH,
-    "rate": RATE,
+    "rate": f"{RATE}, cosine",
+    "smallest": SMALLEST,
     "seed": SEED,
     "classes": classes,
     "data": source.fingerprint,
@@ -87,7 +98,10 @@ def trained(source: Images, classes: int, steps: int) -> Judge:
   if params is None:
     params = _train(source, classes, steps)
     _write(path, params)
-  name = f"classifier trained by genlat on {source.name} train, {steps} steps"
+  name = (
+    f"classifier trained by genlat on {source.name}"
+    f" {source.fingerprint[:16]}, {steps} steps"
+  )
   return Judge(classes, params, name)
 
 

@@ -1,4 +1,4 @@
-"""How well clusters agree with labels that they never saw."""
+"""How well clusters agree with labels."""
 
 import numpy as np
 

@@ -215,7 +215,8 @@ def classes(task: Task) -> tuple[Scores, Card]:
 
   `class_score` is exp E KL of it (never the Inception Score, whose network it
   is not), `label_accuracy` the share of samples that it takes for the label
-  that was asked for, over all labels alike.
+  that was asked for, over all labels alike. Where a model's labels are its own
+  `sample_*` is how they agree with the classifier's, as in `clusters`.
   """
   if task.sample is None:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
@@ -233,13 +234,18 @@ def classes(task: Task) -> tuple[Scores, Card]:
     "class_score_held_out": classifier.class_score(real),
     "classifier_accuracy": float((real.argmax(1) == labels).mean()),
   }
-  if task.classes == names:
-    asked = np.arange(count) % names
+  if task.classes:
+    asked = np.arange(count) % task.classes
     told = judge.logits([task.sample_of(count, asked)])
-    scores["label_accuracy"] = float((told.argmax(1) == asked).mean())
+    if task.labelled:
+      scores["label_accuracy"] = float((told.argmax(1) == asked).mean())
+    else:
+      agreed = agreement(asked, told.argmax(1))
+      scores |= {f"sample_{k}": value for k, value in agreed.items()}
   card = dataclasses.replace(
     task.card,
     network=judge.description,
+    sha256=judge.sha256,
     quantisation=QUANTISATION,
     sample_count=count,
     reference_count=task.count,
@@ -256,7 +262,9 @@ def clusters(task: Task) -> tuple[Scores, Card]:
   own = np.concatenate([task.assign(x).argmax(1) for x in task.batches()])
   scores = agreement(own, task.labels())
   return dict(scores), dataclasses.replace(
-    _averaged(task), sampler="the model's own classifier Q"
+    _averaged(task),
+    sampler="the model's own classifier Q, which has"
+    f" {'' if task.labelled else 'not '}seen the data's labels",
   )
 
 

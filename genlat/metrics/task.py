@@ -46,6 +46,7 @@ class Task:
     prior_nll: mean over the reference of -log p(code) of the prior that was
       fitted after training, nats; None without one.
     classes: labels that samples may be asked for by; 0 = none.
+    labelled: whether those are the labels of the data.
     sample_of: n and labels to n new uint8 images of them.
     assign: uint8 images to logits `[B, classes]` of the model's own labels;
       None where it has none.
@@ -63,6 +64,7 @@ class Task:
   posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None
   prior_nll: Callable[[], float] | None
   classes: int
+  labelled: bool
   sample_of: Callable[[int, np.ndarray], np.ndarray]
   assign: Callable[[np.ndarray], np.ndarray] | None
   card: Card

@@ -1,8 +1,7 @@
 """Discriminators of images and of codes, and the generator of codes.
 
 Wang, Peng, Ko 2019 (arXiv:1909.04443), layer tables of its appendix (aae.md
-5). The slope of the leaky rectifiers, which the tables leave out, is 0.2. Text
-enters the image discriminator as in Reed et al. 2016 (arXiv:1605.05396).
+5). The slope of the leaky rectifiers, which the tables leave out, is 0.2.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from flax import linen as nn
 from genlat.nets.pooled import INIT, normalise
 
 SLOPE = 0.2
-_TEXT = 256  # features of a text as the image discriminator sees it
 
 
 class Judgement(NamedTuple):
@@ -24,7 +22,7 @@ class Judgement(NamedTuple):
   Attributes:
     logits: `[B]`.
     features: F(x), the last convolution's map after its rectifier, flattened,
-      `[B, n]`; it has seen no condition.
+      `[B, n]`.
     trunk: the last hidden layer, which classifiers share, `[B, hidden]`.
   """
 
@@ -49,10 +47,8 @@ class ImageDiscriminator(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(
-    self, x: jax.Array, text: jax.Array | None = None, *, train: bool
-  ) -> Judgement:
-    """Judges images of [-1, 1], given text `[B, t]` where there is any."""
+  def __call__(self, x: jax.Array, *, train: bool) -> Judgement:
+    """Judges images of [-1, 1]."""
     chex.assert_rank(x, 4)
     for level, features in enumerate(self.channels):
       x = nn.Conv(
@@ -68,23 +64,11 @@ class ImageDiscriminator(nn.Module):
         x = normalise(x, self.normalisation, train, self.dtype, f"norm_{level}")
       x = nn.leaky_relu(x, SLOPE)
     seen = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    if text is not None:
-      x = self._with_text(x, text, train)
     x = x.reshape(x.shape[0], -1)
     x = nn.leaky_relu(_dense(self.hidden, self.dtype, "dense")(x), SLOPE)
     x = x.astype(jnp.float32)
     logits = _dense(1, jnp.float32, "head")(x)[:, 0]
     return Judgement(logits, seen, x)
-
-  def _with_text(self, x: jax.Array, text: jax.Array, train: bool) -> jax.Array:
-    """The map joined with the text at every place, brought to its width."""
-    b, h, w, c = x.shape
-    told = nn.leaky_relu(_dense(_TEXT, self.dtype, "text")(text), SLOPE)
-    told = jnp.broadcast_to(told[:, None, None], (b, h, w, _TEXT))
-    x = jnp.concatenate([x, told.astype(x.dtype)], -1)
-    x = nn.Conv(c, (1, 1), dtype=self.dtype, kernel_init=INIT, name="join")(x)
-    x = normalise(x, self.normalisation, train, self.dtype, "join_norm")
-    return nn.leaky_relu(x, SLOPE)
 
 
 class CodeDiscriminator(nn.Module):
