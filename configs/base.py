@@ -31,10 +31,8 @@ def base() -> ConfigDict:
   config.likelihood = _likelihood()
   config.vae, config.glf = blocks.vae(), blocks.glf()
   config.introspection = blocks.introspection()
-  config.introvae, config.soft_introvae = (
-    blocks.introvae(),
-    blocks.soft_introvae(),
-  )
+  config.introvae = blocks.introvae()
+  config.soft_introvae = blocks.soft_introvae()
   config.aae = blocks.aae()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer

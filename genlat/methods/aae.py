@@ -1,6 +1,6 @@
 """Adversarial autoencoders, with a prior of codes that is learned.
 
-Wang, Peng, Ko 2019 (arXiv:1909.04443), algorithm 1 as resolved in aae.md 3;
+Wang, Peng, Ko 2019 (arXiv:1909.04443), algorithm 1 as resolved in aae.md 3.
 Without the switches it is the paper's baseline, an autoencoder like Makhzani et
 al.'s (arXiv:1511.05644), in this order of turns and with these networks.
 A code generator CG makes the prior's codes of noise, trained so that the

@@ -4,15 +4,14 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
 from genlat import distributions, optimizers
 from genlat.losses import adversarial
+from genlat.methods.autoencoding import DTYPES
 from genlat.nets import discriminators, pooled
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 CONDITIONS = ("none", "supervised", "unsupervised")
 POSTERIORS = ("deterministic", "gaussian")
 PRIORS = ("gaussian", "ring", "swiss_roll")

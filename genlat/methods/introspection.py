@@ -7,7 +7,8 @@ the prior noise of the first turn (official code; introvae.md 1.3).
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -24,6 +25,7 @@ from genlat.state import (
   Player,
   State,
   advance,
+  descend,
   descend_together,
 )
 
@@ -33,7 +35,6 @@ TURNS = {"encoder": ("encoder",), "decoder": ("decoder",)}
 STATISTICS = ("all", "real")
 # The encoder of the first turn's start, as the second turn's loss finds it.
 BEFORE = "encoder_before"
-LONG = 10  # logged steps in which something has to be so to be warned of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +61,16 @@ class Introspection(abc.ABC):
   generative: ClassVar[bool] = True
 
   @abc.abstractmethod
-  def turns(self, state: State, data: Data) -> tuple[State, Metrics]:
-    """The encoder's and the decoder's move."""
+  def encoder_turn(
+    self, before: State, params: dict[str, PyTree], data: Data
+  ) -> tuple[jax.Array, Any]:
+    """The encoder's loss, its metrics and averages, as `descend` asks."""
+
+  @abc.abstractmethod
+  def decoder_turn(
+    self, now: State, params: dict[str, PyTree], data: Data
+  ) -> tuple[jax.Array, Any]:
+    """The decoder's, after the encoder's move; `params` holds BEFORE, too."""
 
   @abc.abstractmethod
   def plain(self, kl: jax.Array, reconstruction: jax.Array) -> jax.Array:
@@ -70,6 +79,33 @@ class Introspection(abc.ABC):
   def pretraining(self, kl: jax.Array, reconstruction: jax.Array) -> jax.Array:
     """The loss of the pretraining, `[B]`."""
     return self.plain(kl, reconstruction)
+
+  def constants(self, state: State) -> dict[str, PyTree]:
+    """Further weights that both turns are given and none moves."""
+    del state
+    return {}
+
+  def turns(self, state: State, data: Data) -> tuple[State, Metrics]:
+    """The encoder moves; then the decoder, through the encoder that has."""
+    others = self.constants(state)
+    before = {BEFORE: state.params["encoder"], **others}
+    state, metrics = descend(
+      state,
+      self.players,
+      "encoder",
+      functools.partial(self.encoder_turn, state),
+      data,
+      others=others,
+    )
+    state, more = descend(
+      state,
+      self.players,
+      "decoder",
+      functools.partial(self.decoder_turn, state),
+      data,
+      others=before,
+    )
+    return state, metrics | more
 
   def frozen(self) -> dict[str, Any]:
     """Weights of the perceptual network, where there is one."""
@@ -296,45 +332,3 @@ def shared(config: ConfigDict, nets: Autoencoding) -> dict[str, Any]:
     "statistics": block.statistics,
     "ema": config.ema,
   }
-
-
-def ailments(
-  history: Sequence[Mapping[str, float]], *, cure: str, explosion: float
-) -> list[str]:
-  """What is wrong with a game, as lines that name the key to change.
-
-  Args:
-    history: metrics of logged steps, oldest first.
-    cure: what to do where samples' KL lies below that of real images.
-    explosion: KL of real images, nats, that none should reach.
-  """
-  # Only the game itself is judged: in the pretraining `game` is 0.
-  window = [m for m in history if m.get("game")][-LONG:]
-  if len(window) < LONG:
-    return []
-  over = lambda test: all(test(m) for m in window)
-  lines = []
-  if over(lambda m: m["kl_fake"] < m["kl_real"]):
-    lines.append(
-      "KL_fake has been below KL_real for long: the encoder takes samples for"
-      f" real; {cure}"
-    )
-  if over(lambda m: m.get("hinge_active", 1.0) == 0.0):
-    lines.append(
-      "the hinge has not been active for long: no made image is below the"
-      " margin, and nothing pushes samples away; raise config.introvae.margin"
-      f" above {window[-1]['kl_fake']:.0f}"
-    )
-  if over(lambda m: m["spread"] < 0.3):
-    lines.append(
-      "samples are nearly alike: the distance of a pair is"
-      f" {window[-1]['spread']:.2f} of that of real images; give the"
-      " reconstruction more weight (config.introvae.beta,"
-      " config.soft_introvae.beta_reconstruction)"
-    )
-  if over(lambda m: m["kl_real"] > explosion):
-    lines.append(
-      f"KL_real explodes: {window[-1]['kl_real']:.0f} nats; lower"
-      " config.optimizer.lr, or begin with config.introspection.pretrain"
-    )
-  return lines

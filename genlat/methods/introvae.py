@@ -31,17 +31,16 @@ from genlat import optimizers
 from genlat.losses import elbo, introspective
 from genlat.methods.autoencoding import Autoencoding
 from genlat.methods.introspection import (
-  BEFORE,
   TURNS,
   Data,
   Introspection,
-  ailments,
   draw,
   shared,
   spread,
 )
+from genlat.methods.introspection_health import ailments
 from genlat.methods.method import Batch, Images, Latent
-from genlat.state import Metrics, State, descend
+from genlat.state import Metrics, State
 
 PyTree = Any
 HINGES = ("batch_mean", "per_sample")
@@ -98,35 +97,20 @@ class Introvae(Introspection):
       **block.to_dict(),
     )
 
+  @property
+  def weight(self) -> float:
+    """Of the reconstruction's energy."""
+    return self.beta * (0.5 if self.half else 1.0)
+
   def plain(self, kl: jax.Array, reconstruction: jax.Array) -> jax.Array:
     """Equation 11 without hinges, `[B]`."""
-    weight = self.beta * (0.5 if self.half else 1.0)
-    return kl + weight * reconstruction
+    return kl + self.weight * reconstruction
 
   def pretraining(self, kl: jax.Array, reconstruction: jax.Array) -> jax.Array:
     """Equation 11 without hinges; all weights 1 in the official code."""
     if self.plain_pretrain:
       return kl + reconstruction
     return self.plain(kl, reconstruction)
-
-  def turns(self, state: State, data: Data) -> tuple[State, Metrics]:
-    """Algorithm 1: equation 11 moves the encoder, then 12 the decoder."""
-    before = state
-
-    def encoder(params: dict[str, PyTree], data: Data):
-      return self.encoder_turn(before, params, data)
-
-    state, metrics = descend(state, self.players, "encoder", encoder, data)
-    now = state
-
-    def decoder(params: dict[str, PyTree], data: Data):
-      return self.decoder_turn(now, params, data)
-
-    others = {BEFORE: before.params["encoder"]}
-    state, more = descend(
-      state, self.players, "decoder", decoder, data, others=others
-    )
-    return state, metrics | more
 
   def encoder_turn(self, before: State, params: dict[str, PyTree], data: Data):
     """Equation 11."""
@@ -145,7 +129,7 @@ class Introvae(Introspection):
       [self._hinge(e) for e in energies],
       rec.mean(),
       alpha=self.alpha_encoder,
-      beta=self.beta * (0.5 if self.half else 1.0),
+      beta=self.weight,
     )
     metrics = {
       "loss": loss,
@@ -173,7 +157,7 @@ class Introvae(Introspection):
       [e.mean() for e in energies],
       self.reconstruction(raw, x, now).mean(),
       alpha=self.alpha_decoder,
-      beta=self.beta * (0.5 if self.half else 1.0),
+      beta=self.weight,
     )
     return loss, ({"loss_decoder": loss}, {"encoder": enc})
 
@@ -229,10 +213,9 @@ class Introvae(Introspection):
     values = super().eval_step(state, batch, rng)
     if not self.ageing:
       return values
-    weight = self.beta * (0.5 if self.half else 1.0)
     rec = values["reconstruction"]
     kept = {"reconstruction": rec, "mse": values["mse"]}
-    return {"loss": weight * rec, **kept}
+    return {"loss": self.weight * rec, **kept}
 
   def _hinge(self, energy: jax.Array) -> jax.Array:
     if self.hinge == "batch_mean" or not energy.ndim:

@@ -29,18 +29,17 @@ from genlat import optimizers
 from genlat.losses import elbo, introspective
 from genlat.methods.autoencoding import Autoencoding
 from genlat.methods.introspection import (
-  BEFORE,
   TURNS,
   Data,
   Introspection,
-  ailments,
   draw,
   shared,
   spread,
 )
+from genlat.methods.introspection_health import ailments
 from genlat.methods.method import Batch
 from genlat.methods.observation import DENSITIES, ENERGIES
-from genlat.state import Metrics, State, descend
+from genlat.state import Metrics, State
 
 PyTree = Any
 TARGET = "target_decoder"
@@ -131,28 +130,9 @@ class SoftIntrovae(Introspection):
       state = state.replace(frozen={**state.frozen, TARGET: copy})
     return super().train_step(state, batch, rng)
 
-  def turns(self, state: State, data: Data) -> tuple[State, Metrics]:
-    """The encoder moves by L_E, then the decoder by L_D."""
-    before = state
-    # As weights that do not move, so that they are gathered like all others.
-    target = {TARGET: state.frozen[TARGET]} if self.bootstrap else {}
-
-    def encoder(params: dict[str, PyTree], data: Data):
-      return self.encoder_turn(before, params, data)
-
-    state, metrics = descend(
-      state, self.players, "encoder", encoder, data, others=target
-    )
-    now = state
-
-    def decoder(params: dict[str, PyTree], data: Data):
-      return self.decoder_turn(now, params, data)
-
-    others = {BEFORE: before.params["encoder"], **target}
-    state, more = descend(
-      state, self.players, "decoder", decoder, data, others=others
-    )
-    return state, metrics | more
+  def constants(self, state: State) -> dict[str, PyTree]:
+    """The copy of the decoder, so that it is gathered like all weights."""
+    return {TARGET: state.frozen[TARGET]} if self.bootstrap else {}
 
   def encoder_turn(self, before: State, params: dict[str, PyTree], data: Data):
     """L_E."""

@@ -1,0 +1,47 @@
+"""How a run shows that the game of encoder and decoder goes wrong."""
+
+from collections.abc import Mapping, Sequence
+
+LONG = 10  # logged steps in which something has to be so to be warned of
+
+
+def ailments(
+  history: Sequence[Mapping[str, float]], *, cure: str, explosion: float
+) -> list[str]:
+  """What is wrong with a game, as lines that name the key to change.
+
+  Args:
+    history: metrics of logged steps, oldest first.
+    cure: what to do where samples' KL lies below that of real images.
+    explosion: KL of real images, nats, that none should reach.
+  """
+  # Only the game itself is judged: in the pretraining `game` is 0.
+  window = [m for m in history if m.get("game")][-LONG:]
+  if len(window) < LONG:
+    return []
+  over = lambda test: all(test(m) for m in window)
+  lines = []
+  if over(lambda m: m["kl_fake"] < m["kl_real"]):
+    lines.append(
+      "KL_fake has been below KL_real for long: the encoder takes samples for"
+      f" real; {cure}"
+    )
+  if over(lambda m: m.get("hinge_active", 1.0) == 0.0):
+    lines.append(
+      "the hinge has not been active for long: no made image is below the"
+      " margin, and nothing pushes samples away; raise config.introvae.margin"
+      f" above {window[-1]['kl_fake']:.0f}"
+    )
+  if over(lambda m: m["spread"] < 0.3):
+    lines.append(
+      "samples are nearly alike: the distance of a pair is"
+      f" {window[-1]['spread']:.2f} of that of real images; give the"
+      " reconstruction more weight (config.introvae.beta,"
+      " config.soft_introvae.beta_reconstruction)"
+    )
+  if over(lambda m: m["kl_real"] > explosion):
+    lines.append(
+      f"KL_real explodes: {window[-1]['kl_real']:.0f} nats; lower"
+      " config.optimizer.lr, or begin with config.introspection.pretrain"
+    )
+  return lines
