@@ -33,6 +33,7 @@ _N = flags.DEFINE_integer("n", 64, "Images to make.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", "", "Picture (.png) or arrays (.npz).")
 _LABELS = flags.DEFINE_string("labels", "", "Of the samples, by comma.")
+_TEXT = flags.DEFINE_multi_string("text", [], "A caption; may be repeated.")
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "Of the run; 0 = detect.")
 _PROCESS = flags.DEFINE_integer("process", 0, "Index of this process.")
@@ -89,7 +90,12 @@ def main(argv: list[str]) -> int:
     config,
     workdir,
     command.Options(
-      _CHECKPOINT.value, _N.value, _SEED.value, _OUT.value, _LABELS.value
+      _CHECKPOINT.value,
+      _N.value,
+      _SEED.value,
+      _OUT.value,
+      _LABELS.value,
+      tuple(_TEXT.value),
     ),
     command.Peers(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value),
   )

@@ -45,6 +45,16 @@ def unsupervised(data: str) -> ConfigDict:
   return config
 
 
+def text(data: str) -> ConfigDict:
+  """Captions of 200 dimensions beside noise of 100 (aae.md 8)."""
+  config = aae(data)
+  config.aae.condition = "text"
+  config.aae.noise = 100
+  config.aae.mismatch = 1.0
+  config.model.latent = 100
+  return config
+
+
 def switches(config: ConfigDict, letters: str) -> ConfigDict:
   """Switches A (prior), B (perceptual loss), C (decoder in both) as named."""
   config.aae.learned_prior = "a" in letters

@@ -33,7 +33,7 @@ def base() -> ConfigDict:
   config.introspection = blocks.introspection()
   config.introvae = blocks.introvae()
   config.soft_introvae = blocks.soft_introvae()
-  config.aae = blocks.aae()
+  config.aae, config.text = blocks.aae(), blocks.text()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer
   config.prior = _prior()
@@ -75,6 +75,7 @@ def _data() -> ConfigDict:
       image_size=0,  # pixels a side after resizing; 0 = as stored
       crop=0,  # pixels of the central square cut first; 0 = largest
       count=0,  # examples that a synthetic source makes; 0 = its default
+      withhold=0,  # pairs of shape and colour that shapes keeps from train
       validation=0.0,  # share of train cut off by a fixed hash
       on_error="raise",  # corrupt images: raise | skip
       feeder="auto",  # auto | resident | streaming
@@ -220,6 +221,10 @@ def smoke(config: ConfigDict) -> None:
     config.model.latent = 16 if config.aae.condition != "none" else 6
     config.aae.image_channels, config.aae.trunk = (4, 8), 16
     config.aae.code_hidden = (16, 8)
+    config.aae.noise = min(config.aae.noise, 10)
+    config.aae.text_hidden, config.text.size, config.text.steps = 8, 12, 4
+  if config.aae.condition == "text":  # no image is drawn smaller
+    config.data.image_size, config.model.channels = 16, (4, 4, 8)
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)

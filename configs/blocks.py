@@ -87,7 +87,7 @@ def aae() -> ConfigDict:
   """Method aae."""
   return ConfigDict(
     dict(
-      condition="none",  # none | supervised | unsupervised
+      condition="none",  # none | supervised | unsupervised | text
       classes=10,  # labels, where there is a condition
       learned_prior=True,  # switch A
       perceptual=True,  # switch B: features of D_I measure reconstructions
@@ -109,5 +109,23 @@ def aae() -> ConfigDict:
       image_channels=(64, 128, 256),  # of D_I; side / 2^L is F's
       trunk=1000,  # units of D_I's linear layer
       code_hidden=(1000, 500, 200),  # units of D_C
+      text_hidden=256,  # units a caption has in D_I (text)
+      mismatch=0.0,  # weight of real images with another's caption (text)
+    )
+  )
+
+
+def text() -> ConfigDict:
+  """Captions and what is known of them: `genlat.texts`."""
+  return ConfigDict(
+    dict(
+      encoder="",  # captions.npz of another run; '' = trained at the start
+      vectors="",  # npz of vectors made elsewhere, in place of an encoder
+      size=200,  # dimensions of a caption's vector
+      steps=2000,  # of the encoder's training
+      batch_size=128,  # images, each with one of its captions
+      lr=1e-3,
+      margin=0.2,  # of cosines
+      forget=0.1,  # share of words made unknown in training
     )
   )

@@ -8,7 +8,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
   """Imports `load` when it is first asked for: JAX takes a while."""
   if name == "load":
-    from genlat.trained import load
+    from genlat.loading import load
 
     return load
   raise AttributeError(f"module 'genlat' has no attribute {name!r}")

@@ -27,6 +27,7 @@ class Options:
     seed: of the draw.
     out: file to write; '' = in the work directory.
     labels: of the samples, by comma; '' = the prior's own.
+    text: captions of the samples; () = of the training data.
   """
 
   checkpoint: str
@@ -34,6 +35,7 @@ class Options:
   seed: int
   out: str
   labels: str = ""
+  text: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,40 +135,41 @@ def _replay(config: ConfigDict, workdir: pathlib.Path, _: Options) -> None:
 def _evaluate(
   config: ConfigDict, workdir: pathlib.Path, options: Options
 ) -> None:
-  from genlat import evaluate, trained
+  from genlat import evaluate, loading
 
-  model = trained.load(workdir, options.checkpoint, config=config)
+  model = loading.load(workdir, options.checkpoint, config=config)
   evaluate.evaluate(model, workdir)
 
 
 def _fit(config: ConfigDict, workdir: pathlib.Path, options: Options) -> None:
-  from genlat import data, train, trained
+  from genlat import data, loading, train
 
-  model = trained.load(workdir, options.checkpoint, config=config)
+  model = loading.load(workdir, options.checkpoint, config=config)
   train.fit_prior(model, workdir, data.load(config.data, "train"))
 
 
 def _sample(
   config: ConfigDict, workdir: pathlib.Path, options: Options
 ) -> None:
-  from genlat import sample, trained
+  from genlat import loading, sample
 
-  model = trained.load(workdir, options.checkpoint, config=config)
+  model = loading.load(workdir, options.checkpoint, config=config)
   words = options.labels.split(",") if options.labels else []
   if not all(word.strip().isdigit() for word in words):
     raise ValueError(
       f"--labels must be numbers joined by commas; got {options.labels!r}"
     )
-  images = model.sample(options.n, options.seed, [int(w) for w in words])
+  labels = [int(word) for word in words]
+  images = model.sample(options.n, options.seed, labels, options.text)
   sample.write(_target(workdir, options, "samples.png"), images)
 
 
 def _reconstruct(
   config: ConfigDict, workdir: pathlib.Path, options: Options
 ) -> None:
-  from genlat import sample, trained
+  from genlat import loading, sample
 
-  model = trained.load(workdir, options.checkpoint, config=config)
+  model = loading.load(workdir, options.checkpoint, config=config)
   images = sample.real_images(config, options.n, options.seed)
   out = _target(workdir, options, "reconstructions.png")
   sample.write_pairs(out, images, model.reconstruct(images))
@@ -175,9 +178,9 @@ def _reconstruct(
 def _interpolate(
   config: ConfigDict, workdir: pathlib.Path, options: Options
 ) -> None:
-  from genlat import sample, trained
+  from genlat import loading, sample
 
-  model = trained.load(workdir, options.checkpoint, config=config)
+  model = loading.load(workdir, options.checkpoint, config=config)
   ends = sample.real_images(config, 2 * options.n, options.seed)
   paths = model.interpolate(ends[: options.n], ends[options.n :])
   sample.write(_target(workdir, options, "interpolations.png"), paths)

@@ -19,6 +19,7 @@ from genlat.data.images import Preparation
 from genlat.data.source import Source
 from genlat.methods.method import Conditional, Method
 from genlat.state import Metrics, State
+from genlat.texts import told
 
 AT_LEAST_ONE = (
   "checkpoint.every",
@@ -37,6 +38,9 @@ AT_LEAST_ONE = (
   "prior.batch_size",
   "prior.components",
   "steps_per_call",
+  "text.batch_size",
+  "text.size",
+  "text.steps",
 )
 AT_LEAST_ZERO = (
   "evaluation.diversity_side",
@@ -50,7 +54,13 @@ AT_LEAST_ZERO = (
   "optimizer.warmup",
   "optimizer.weight_decay",
 )
-BELOW_ONE = ("data.validation", "ema", "optimizer.b1", "optimizer.b2")
+BELOW_ONE = (
+  "data.validation",
+  "ema",
+  "optimizer.b1",
+  "optimizer.b2",
+  "text.forget",
+)
 
 
 def say(line: str) -> None:
@@ -154,6 +164,8 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   config = resolve(config, source)
   mesh = trained.make_mesh(config.mesh.fsdp)
   method = methods.build(config, source.image_shape)
+  if isinstance(method, Conditional) and method.text:
+    source = told.for_run(source, config.text, directory, config.seed, say)
   check_best(config, method, source.image_shape)
   if isinstance(method, Conditional) and method.labelled:
     check_classes(method.classes, source)
@@ -223,11 +235,15 @@ def initial_state(run: Run) -> State:
     out_shardings=run.layout,
   )
   state = init(jax.random.fold_in(jax.random.key(run.config.seed), 2**31))
-  read = {
+  read = run.method.frozen()
+  if isinstance(run.train, told.Told):
+    count = len(state.frozen["captions"])
+    read = {**read, "captions": run.train.bank(count)}
+  placed = {
     name: jax.device_put(weights, run.layout.frozen[name])
-    for name, weights in run.method.frozen().items()
+    for name, weights in read.items()
   }
-  return state.replace(frozen={**state.frozen, **read})
+  return state.replace(frozen={**state.frozen, **placed})
 
 
 def describe(run: Run) -> workdir.Description:

@@ -5,8 +5,6 @@ grid = model.sample(64, seed=0)
 """
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,11 +14,11 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from genlat import methods, priors, scans, sharding, workdir
-from genlat.checkpoint import Checkpoints
+from genlat import priors, scans, sharding
 from genlat.generation import Key, compiled, to_host
 from genlat.methods.method import Assigning, Conditional, Method
 from genlat.state import State
+from genlat.texts.captions import Captions
 
 # Images a compiled call makes, rounded up to the devices; where the batch's
 # own statistics count, as many as in the official GLF script.
@@ -39,6 +37,7 @@ class Trained:
     mesh: the devices it runs on.
     prior: fitted to its codes after training, or None; it then replaces
       the method's own prior.
+    captions: the encoder of its captions, or None.
   """
 
   config: ConfigDict
@@ -47,6 +46,7 @@ class Trained:
   image_shape: tuple[int, int, int]
   mesh: Mesh
   prior: priors.Fitted | None = None
+  captions: Captions | None = None
 
   @property
   def step(self) -> int:
@@ -70,8 +70,18 @@ class Trained:
     method = self.method
     return isinstance(method, Conditional) and method.labelled
 
+  @property
+  def text(self) -> int:
+    """Dimensions of the captions' vectors it may be asked by; 0 = none."""
+    method = self.method
+    return method.text if isinstance(method, Conditional) else 0
+
   def sample(
-    self, n: int, seed: int = 0, labels: Sequence[int] | np.ndarray = ()
+    self,
+    n: int,
+    seed: int = 0,
+    labels: Sequence[int] | np.ndarray = (),
+    text: Sequence[str] | np.ndarray = (),
   ) -> np.ndarray:
     """New images.
 
@@ -80,39 +90,76 @@ class Trained:
       seed: of the draw.
       labels: of the images, again from the first where there are fewer than
         n; empty for the prior's own. The noise does not depend on them.
+      text: captions of the images, or vectors of captions `[m, t]`, likewise.
 
     Returns:
       uint8 `[n, H, W, C]`.
 
     Raises:
-      ValueError: for labels that the model does not have.
+      ValueError: for labels or captions that the model does not know.
     """
     if n < 1:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
-    if not len(labels):
+    if not len(labels) and not len(text):
       return np.concatenate(list(self.samples(n, seed)))[:n]
-    return self._by_label("sample_of", n, seed, labels)
+    return self._as_told("sample_of", n, seed, labels, text)
 
   def sample_codes(
-    self, n: int, seed: int, labels: Sequence[int] | np.ndarray
+    self,
+    n: int,
+    seed: int,
+    labels: Sequence[int] | np.ndarray = (),
+    text: Sequence[str] | np.ndarray = (),
   ) -> np.ndarray:
-    """Codes `[n, ...]` of the samples of these labels, as for `sample`."""
-    return self._by_label("codes_of", n, seed, labels)
+    """Codes `[n, ...]` of the samples so conditioned, as for `sample`."""
+    return self._as_told("codes_of", n, seed, labels, text)
 
-  def _by_label(
-    self, name: str, n: int, seed: int, labels: Sequence[int] | np.ndarray
+  def _as_told(
+    self,
+    name: str,
+    n: int,
+    seed: int,
+    labels: Sequence[int] | np.ndarray,
+    text: Sequence[str] | np.ndarray,
   ) -> np.ndarray:
+    if len(text):
+      if len(labels):
+        raise ValueError("samples are asked for by label or by text, not both")
+      rows = self._vectors(text)
+    else:
+      rows = self._known(labels)
+    key, call = jax.random.key(seed), self._call(name)
+    return self._by_chunks(
+      lambda rows, i: call(self.state, rows, jax.random.fold_in(key, i)),
+      rows[np.arange(n) % len(rows)],
+    )
+
+  def _known(self, labels: Sequence[int] | np.ndarray) -> np.ndarray:
     known = self.classes
     if not len(labels):
       raise ValueError("at least one label is needed; got none")
     if not known or min(labels) < 0 or max(labels) >= known:
       have = f"labels 0 to {known - 1}" if known else "no labels"
       raise ValueError(f"this model has {have}; got {list(labels)}")
-    key, call = jax.random.key(seed), self._call(name)
-    return self._by_chunks(
-      lambda rows, i: call(self.state, rows, jax.random.fold_in(key, i)),
-      np.resize(np.asarray(labels, np.int32), n),
-    )
+    return np.asarray(labels, np.int32)
+
+  def _vectors(self, text: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Vectors of captions `[m, t]`."""
+    if not self.text:
+      raise ValueError("this model takes no text")
+    if isinstance(text, np.ndarray) and text.dtype.kind == "f":
+      if text.shape[1:] != (self.text,):
+        raise ValueError(
+          f"vectors of captions must be [m, {self.text}];"
+          f" got {list(text.shape)}"
+        )
+      return text.astype(np.float32)
+    if self.captions is None:
+      raise ValueError(
+        "this model was trained on vectors that were made elsewhere: it has no"
+        " encoder of captions, give it such vectors"
+      )
+    return self.captions.embed([str(line) for line in text])
 
   def class_sheet(self, rows: int = 10, seed: int = 0) -> np.ndarray:
     """Samples by label and noise: one noise a row, one label a column.
@@ -261,73 +308,4 @@ def abstract_state(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     shapes,
     sharding.state_sharding(shapes, mesh),
-  )
-
-
-def load(
-  directory: str | os.PathLike[str],
-  checkpoint: str | int = "last",
-  *,
-  config: ConfigDict | None = None,
-) -> Trained:
-  """Loads a run.
-
-  Args:
-    directory: its work directory.
-    checkpoint: 'last', 'best' or a step.
-    config: the run's configuration with changeable keys overridden.
-
-  Returns:
-    The model, with averaged weights where the run kept them. A prior that
-    was fitted to this checkpoint's codes is used where `config.prior.name`
-    names it, or where the method has no prior of its own.
-
-  Raises:
-    RunError: where there is no run, or `config` is another run's.
-    CheckpointError: where no such checkpoint can be restored.
-  """
-  root = pathlib.Path(directory)
-  description = workdir.read(root)
-  if config is None:
-    config = description.config
-  else:
-    workdir.check_same(root, description.config, config)
-    config = config.copy_and_resolve_references().unlock()
-    for key in ("steps", "epoch_steps"):
-      config[key] = description.config[key]
-    config.lock()
-  # A model fits any number of devices, whatever it was trained on.
-  fsdp = config.mesh.fsdp
-  mesh = make_mesh(fsdp if jax.device_count() % fsdp == 0 else 1)
-  try:
-    method = methods.build(config, description.image_shape)
-  except AttributeError as error:
-    raise workdir.RunError(
-      f"{root} was written by genlat {description.versions.get('genlat')},"
-      f" whose configuration lacks a key of this one: {error}"
-    ) from error
-  abstract = abstract_state(method, description.image_shape, mesh)
-  checkpoints = Checkpoints(
-    root / "checkpoints",
-    keep=config.checkpoint.keep,
-    best_metric=config.checkpoint.best,
-    read_only=True,
-  )
-  state, _, _ = checkpoints.restore(abstract, _step(checkpoint))
-  checkpoints.close()
-  model = Trained(config, method, state, description.image_shape, mesh)
-  name = config.prior.name
-  if name == "none" and method.generative:
-    return model
-  return dataclasses.replace(model, prior=priors.load(root, model.step, name))
-
-
-def _step(checkpoint: str | int) -> str | int:
-  """'last', 'best', or the step as a number."""
-  if checkpoint in ("last", "best") or isinstance(checkpoint, int):
-    return checkpoint
-  if checkpoint.isdecimal():
-    return int(checkpoint)
-  raise workdir.RunError(
-    f"--checkpoint must be last, best or a step; got {checkpoint!r}"
   )

@@ -75,13 +75,39 @@ def test_labels_attributes_and_captions_tell_the_same_story():
     for values in [synthetic.ATTRIBUTES.values()]
   ]
   np.testing.assert_array_equal(batch["label"], batch["attribute"][:, 0])
-  for (shape, colour, size, ground, _), line in zip(
+  for (shape, colour, size, ground, _), text in zip(
     names, source.captions(np.arange(len(source))), strict=True
   ):
-    assert line == f"a {size} {colour} {shape} on {ground}"
+    first, *others = text.splitlines()
+    assert first == f"a {size} {colour} {shape} on {ground}"
+    assert len(others) == len(synthetic.PHRASES) - 1
+    for line in others:
+      assert {size, colour, shape, ground} <= set(re.findall(r"\w+", line))
     assert colour != ground
   for column, values in enumerate(synthetic.ATTRIBUTES.values()):
     assert set(batch["attribute"][:, column]) == set(range(len(values)))
+
+
+def test_withheld_pairs_are_kept_from_train_alone():
+  without = synthetic.withheld(6)
+  assert len(without) == 6
+
+  def scenes(split: str) -> set[tuple[int, int]]:
+    config = settings("shapes", image_size=16, count=2000, withhold=6)
+    batch = _all(synthetic.load_shapes(config, split))
+    return {(int(a[0]), int(a[1])) for a in batch["attribute"]}
+
+  every = {(s, c) for s in range(6) for c in range(8)}
+  assert scenes("train") == every - without
+  assert scenes("test") == every
+  # Scenes of other pairs stay what they were.
+  plain, bare = _shapes(), synthetic.ShapeSource("train", 300, 32, 6)
+  a, b = _all(plain)["attribute"], bare.read(np.arange(len(plain)))["attribute"]
+  kept = [(int(x[0]), int(x[1])) not in without for x in a]
+  np.testing.assert_array_equal(a[kept], b[kept])
+  assert plain.fingerprint != bare.fingerprint
+  with pytest.raises(DataError, match="withhold"):
+    synthetic.ShapeSource("train", 10, 32, 25)
 
 
 def test_pixels_show_the_attributes():

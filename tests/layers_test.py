@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 RUNS = {
   "evaluate",
   "generation",
+  "loading",
   "pictures",
   "recorder",
   "run",
@@ -21,7 +22,7 @@ RUNS = {
   "train",
   "trained",
 }
-PARTS = {"methods", "priors", "data", "metrics", "optimizers"}
+PARTS = {"methods", "priors", "data", "metrics", "optimizers", "texts"}
 SERVICES = {"checkpoint", "logbook", "grids", "workdir", "watchdog"}
 BASE = {"state", "scans", "sharding", "files"}
 MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
@@ -33,12 +34,13 @@ LAYERS: dict[str, set[str]] = {
   "experiments": {"genlat", "data", "grids", "metrics"} | RUNS,
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
-  "genlat": {"trained"},
+  "genlat": {"loading"},
   "command": {"data", "sharding", "watchdog"} | RUNS,
   **{run: RUNS | PARTS | SERVICES | BASE for run in RUNS},
   "methods": MODEL | {"scans"},
   "priors": MODEL | {"files", "scans", "sharding"},
   "metrics": {"files", "nets", "distributions", "sharding", "weights"},
+  "texts": {"files", "losses", "nets", "sharding"},
   "data": {"state", "sharding"},
   "checkpoint": {"state", "sharding"},
   "logbook": {"files", "state", "sharding"},

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from genlat.data import (
   celeba,
   cifar10,
+  flowers,
   folder,
   mnist,
   records,
@@ -31,6 +32,7 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
   "cifar10": cifar10.load_cifar10,
   "svhn": svhn.load_svhn,
   "celeba": celeba.load_celeba,
+  "flowers": flowers.load_flowers,
   "folder": folder.load_folder,
   "records": records.load_records,
   "tfds": tfds.load_tfds,

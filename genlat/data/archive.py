@@ -4,7 +4,11 @@ import os
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
 
 from genlat.data.source import DataError
 
@@ -12,6 +16,32 @@ SUFFIXES = (
   *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"),
   *(".tif", ".tiff", ".ppm", ".pgm"),
 )
+
+
+@dataclass
+class Labelled:
+  """Names of image files with what is known about them.
+
+  Attributes:
+    names: of files in an archive.
+    classes: names of the labels.
+    arrays: 'label' and 'attribute', one row per name, where there are any.
+    captions: one sentence per name, or none.
+  """
+
+  names: list[str]
+  classes: tuple[str, ...] = ()
+  arrays: dict[str, np.ndarray] = field(default_factory=dict)
+  captions: list[str] = field(default_factory=list)
+
+  def keep(self, rows: Sequence[int]) -> "Labelled":
+    """Those at `rows` only."""
+    return Labelled(
+      [self.names[i] for i in rows],
+      self.classes,
+      {key: value[list(rows)] for key, value in self.arrays.items()},
+      [self.captions[i] for i in rows] if self.captions else [],
+    )
 
 
 class Archive(Protocol):
@@ -32,6 +62,10 @@ class Archive(Protocol):
     Raises:
       DataError: if it cannot be read.
     """
+    ...
+
+  def text(self, name: str) -> str | None:
+    """A text file of UTF-8, or None where there is none of this name."""
     ...
 
   def checksum(self, name: str) -> int:
@@ -103,6 +137,12 @@ class Folder:
         " back, or set config.data.on_error=skip"
       ) from error
 
+  def text(self, name: str) -> str | None:
+    """A text file, or None."""
+    if not (self.path / name).is_file():
+      return None
+    return self.read(name).decode("utf-8-sig", "replace")
+
   def checksum(self, name: str) -> int:
     """CRC-32 of one file."""
     return zlib.crc32(self.read(name))
@@ -137,6 +177,12 @@ class Zip:
         f" {self.sizes.get(name, 0)} bytes; copy or fetch the archive again, or"
         " set config.data.on_error=skip"
       ) from error
+
+  def text(self, name: str) -> str | None:
+    """A text file, or None."""
+    if name not in self._zip.namelist():
+      return None
+    return self.read(name).decode("utf-8-sig", "replace")
 
   def checksum(self, name: str) -> int:
     """CRC-32 of one file, as the archive states it."""

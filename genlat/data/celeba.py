@@ -12,8 +12,8 @@ import pathlib
 
 import numpy as np
 
-from genlat.data.archive import Archive, open_archive
-from genlat.data.folder import FileSource, Labelled
+from genlat.data.archive import Archive, Labelled, open_archive
+from genlat.data.folder import FileSource
 from genlat.data.source import DataError, Settings, Source, check_split
 
 PARTITIONS = {"train": 0, "validation": 1, "test": 2}

@@ -4,19 +4,19 @@ Order: names sorted. A folder around everything is looked through. Splits: the
 sub-folders train, test and (optional) validation where there is a train;
 otherwise a fixed hash of each name puts a tenth into test. Classes: the names
 of the sub-folders, where every image lies in exactly one and there are at
-least two. Images become RGB, their central square is cut and resized
+least two. Captions: of `captions.csv` (`captioned`), else those names. Images
+become RGB, their central square is cut and resized
 (`decode`).
 """
 
 import os
 import sys
-from collections.abc import Sequence
 from concurrent import futures
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from genlat.data.archive import Archive, open_archive
+from genlat.data import captioned
+from genlat.data.archive import Archive, Labelled, open_archive
 from genlat.data.decode import Recipe, decode
 from genlat.data.source import (
   DataError,
@@ -33,32 +33,6 @@ _THREADED_FROM = 512  # images; below, threads cost more than they bring
 CHECKED = 1000  # files at most whose content enters the fingerprint
 
 
-@dataclass
-class Labelled:
-  """Names of image files with what is known about them.
-
-  Attributes:
-    names: of files in an archive.
-    classes: names of the labels.
-    arrays: 'label' and 'attribute', one row per name, where there are any.
-    captions: one sentence per name, or none.
-  """
-
-  names: list[str]
-  classes: tuple[str, ...] = ()
-  arrays: dict[str, np.ndarray] = field(default_factory=dict)
-  captions: list[str] = field(default_factory=list)
-
-  def keep(self, rows: Sequence[int]) -> "Labelled":
-    """Those at `rows` only."""
-    return Labelled(
-      [self.names[i] for i in rows],
-      self.classes,
-      {key: value[list(rows)] for key, value in self.arrays.items()},
-      [self.captions[i] for i in rows] if self.captions else [],
-    )
-
-
 def load_folder(config: Settings, split: str) -> Source:
   """A folder or .zip of images.
 
@@ -72,6 +46,9 @@ def load_folder(config: Settings, split: str) -> Source:
   """
   archive = open_archive(config.path, config.name)
   files = arrange(list(archive.sizes), split, str(archive.path))
+  table = archive.text(captioned.TABLE)
+  if table is not None:
+    files = captioned.tell(files, table, str(archive.path))
   return FileSource(config.name, archive, files, config)
 
 
@@ -194,7 +171,7 @@ class FileSource:
     return {"image": stacked, **batch}
 
   def captions(self, indices: np.ndarray) -> list[str]:
-    """The name of the class per index, '' without classes."""
+    """The captions per index, '' where there are none."""
     lines = self._files.captions
     return [lines[int(i)] if lines else "" for i in indices]
 

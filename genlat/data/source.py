@@ -31,6 +31,7 @@ class Settings:
     count: examples that a synthetic source makes; 0 = its default.
     validation: share of train cut off for validation.
     on_error: 'raise' or 'skip' an image file that cannot be used.
+    withhold: pairs of shape and colour that shapes keeps from train.
   """
 
   name: str
@@ -40,6 +41,7 @@ class Settings:
   count: int
   validation: float
   on_error: str
+  withhold: int = 0
 
   def __post_init__(self) -> None:
     """Raises ValueError if a number is negative or `on_error` is unknown."""
@@ -57,7 +59,8 @@ class Settings:
   @classmethod
   def of(cls, config: ConfigDict) -> "Settings":
     """Those of `config.data`, checked."""
-    return cls(**{key: config[key] for key in cls.__dataclass_fields__})
+    known = [key for key in cls.__dataclass_fields__ if key in config]
+    return cls(**{key: config[key] for key in known})
 
 
 class Source(Protocol):
@@ -93,7 +96,10 @@ class Source(Protocol):
     ...
 
   def captions(self, indices: np.ndarray) -> list[str]:
-    """One sentence per index of `[B]`; '' where there is none."""
+    """One text per index of `[B]`; '' where there is none.
+
+    Several captions of an example stand on lines of their own.
+    """
     ...
 
 

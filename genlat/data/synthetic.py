@@ -90,6 +90,15 @@ _RADII = (0.12, 0.19, 0.28)  # shares of the side
 _SAMPLES = 4  # per pixel and axis
 
 
+# What a scene is called; the first line is the plainest.
+PHRASES = (
+  "a {size} {colour} {shape} on {background}",
+  "a {size} {shape} in {colour} on a {background} background",
+  "on {background} there is a {colour} {shape}, {size}",
+  "the background is {background} and the {size} {shape} is {colour}",
+)
+
+
 @dataclass(frozen=True)
 class _Scene:
   """What is drawn; lengths as shares of the side."""
@@ -100,13 +109,30 @@ class _Scene:
   radius: float
 
 
-def _scene(split: str, index: int) -> _Scene:
+def withheld(count: int) -> frozenset[tuple[int, int]]:
+  """The (shape, colour) pairs that `config.data.withhold` keeps from train."""
+  pairs = [(s, c) for s in range(len(SHAPES)) for c in range(len(COLOURS))]
+  pairs.sort(key=lambda pair: share("shapes/withhold", f"{pair[0]}/{pair[1]}"))
+  return frozenset(pairs[:count])
+
+
+def _draws(key: str) -> tuple[np.ndarray, int, int]:
+  """Sixteen random words, and the shape and colour of the first two."""
+  words = np.frombuffer(hashlib.blake2b(key.encode()).digest(), "<u4")
+  return words, int(words[0]) % 6, int(words[1]) % 8
+
+
+def _scene(
+  split: str, index: int, without: frozenset[tuple[int, int]]
+) -> _Scene:
   """The scene of one index: a pure function of its arguments."""
-  key = f"genlat/shapes/{split}/{index}".encode()
-  words = np.frombuffer(hashlib.blake2b(key).digest(), "<u4")
-  shape, colour, size = (
-    int(word) % n for word, n in zip(words, (6, 8, 3), strict=False)
-  )
+  key = f"genlat/shapes/{split}/{index}"
+  words, shape, colour = _draws(key)
+  attempt = 0
+  while (shape, colour) in without:
+    attempt += 1
+    words, shape, colour = _draws(f"{key}/{attempt}")
+  size = int(words[2]) % 3
   background = (colour + 1 + int(words[3]) % 7) % 8  # never the same
   position = int(words[4]) % 9
   jitter = words[5:8] / 2.0**32 - 0.5
@@ -165,12 +191,25 @@ def _draw(scene: _Scene, side: int) -> np.ndarray:
 class ShapeSource:
   """Drawn shapes: label = shape, attributes, and captions."""
 
-  def __init__(self, split: str, count: int, side: int) -> None:
+  def __init__(
+    self, split: str, count: int, side: int, withhold: int = 0
+  ) -> None:
     """`count` scenes of `split` at `side` pixels.
 
+    Args:
+      split: whose scenes.
+      count: how many.
+      side: pixels.
+      withhold: how many pairs of shape and colour do not occur.
+
     Raises:
-      DataError: if the side is not in 16..1024 or the count is not positive.
+      DataError: if the side is not in 16..1024, the count is not positive, or
+        fewer than 24 of the 48 pairs are left.
     """
+    if not 0 <= withhold <= 24:
+      raise DataError(
+        f"shapes: config.data.withhold must be 0 to 24 pairs; got {withhold}"
+      )
     if not 16 <= side <= 1024 or count < 1:
       raise DataError(
         "shapes: config.data.image_size must be 16 to 1024 pixels and"
@@ -179,7 +218,11 @@ class ShapeSource:
     self.name = "shapes"
     self.image_shape: tuple[int, int, int] = (side, side, 3)
     self.classes: tuple[str, ...] = SHAPES
-    self.fingerprint = digest("shapes 1", split, str(count), str(side))
+    without = (f"without {withhold}",) if withhold else ()
+    self.fingerprint = digest(
+      "shapes 1", split, str(count), str(side), *without
+    )
+    self._without = withheld(withhold)
     self._split = split
     self._count = count
 
@@ -191,7 +234,7 @@ class ShapeSource:
     bad = [int(i) for i in indices if not 0 <= i < self._count]
     if bad:
       raise IndexError(f"shapes: index {bad[0]} of {self._count} examples")
-    return [_scene(self._split, int(i)) for i in indices]
+    return [_scene(self._split, int(i), self._without) for i in indices]
 
   def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
     """Draws the examples at `indices` `[B]`; 'attribute' is `[B, 5]`."""
@@ -209,17 +252,25 @@ class ShapeSource:
     }
 
   def captions(self, indices: np.ndarray) -> list[str]:
-    """Sentences such as 'a small red circle on blue'."""
-    lines = []
+    """PHRASES of each scene: 'a small red circle on blue' and others."""
+    texts = []
     for scene in self._scenes(indices):
-      values = zip(ATTRIBUTES.values(), scene.attributes, strict=True)
-      shape, colour, size, ground, _ = (names[i] for names, i in values)
-      lines.append(f"a {size} {colour} {shape} on {ground}")
-    return lines
+      names = {
+        key: names[i]
+        for (key, names), i in zip(
+          ATTRIBUTES.items(), scene.attributes, strict=True
+        )
+      }
+      texts.append("\n".join(phrase.format(**names) for phrase in PHRASES))
+    return texts
 
 
 def load_shapes(config: Settings, split: str) -> Source:
-  """Drawn shapes; `image_size` 0 = 64 pixels, `count` 0 = 10000 / 1000."""
+  """Drawn shapes; `image_size` 0 = 64 pixels, `count` 0 = 10000 / 1000.
+
+  Train alone lacks the pairs of shape and colour that `withhold` counts.
+  """
   check_split("shapes", split, tuple(_COUNTS))
   count = config.count or _COUNTS[split]
-  return ShapeSource(split, count, config.image_size or 64)
+  withhold = config.withhold if split == "train" else 0
+  return ShapeSource(split, count, config.image_size or 64, withhold)

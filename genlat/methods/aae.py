@@ -18,6 +18,9 @@ Each turn sees the moves before it; with `simultaneous` the turns of a phase
 start from the same weights, as the paper prints them. The decoder has one
 optimiser memory for both of its turns: with two, Adam would cancel lambda.
 
+With captions (aae.md 8) CG, D_C and D_I are told a vector of the caption of the
+row's image; which networks the paper tells beside CG and D_I is not stated.
+
 Normalisation: all turns use the statistics of the batch; averages of a network
 move in its own turns only, and D_I's with the real images alone.
 
@@ -96,7 +99,7 @@ class Aae(Networks):
     )
     fooled = adversarial.of_generator(logits, self.game.code_loss).mean()
     image, _ = self.images_in(now, params, made)
-    error = self.error(now, params, data["image"], image).mean()
+    error = self.error(now, params, data, image).mean()
     metrics = {"loss": error, "code_adversarial": fooled}
     return fooled + error, (metrics, {"encoder": stats})
 
@@ -104,7 +107,7 @@ class Aae(Networks):
     """Lambda J_rec (equation 6)."""
     made, _ = self.posterior_codes(now, params, data)
     image, stats = self.images_in(now, params, made)
-    error = self.error(now, params, data["image"], image).mean()
+    error = self.error(now, params, data, image).mean()
     square = jnp.square(0.5 * (image - data["image"])).mean()
     loss = self.game.reconstruction * error
     return loss, ({"mse": square}, {"decoder": stats})
@@ -116,18 +119,21 @@ class Aae(Networks):
     noise, _ = self.images_in(now, params, made)
     codes, _ = self.posterior_codes(now, params, data)
     copy, _ = self.images_in(now, params, codes)
-    real, stats = self.judge(now, params, data["image"])
-    fake, _ = self.judge(now, params, noise)
-    again, _ = self.judge(now, params, copy)
+    told = self.seen(data, "_2")
+    real, stats = self.judge(now, params, data["image"], told)
+    fake, _ = self.judge(now, params, noise, told)
+    again, _ = self.judge(now, params, copy, told)
     kind = game.image_loss
     # A critic without bound would drift if fakes outweighed the real images.
     weight = 0.5 if kind == "wasserstein" else 1.0
     loss = adversarial.of_real(real.logits, kind).mean()
     for judgement in (fake, again):
       loss += weight * adversarial.of_made(judgement.logits, kind).mean()
+    if game.mismatch:
+      loss += game.mismatch * self.mismatched(now, params, data)
     metrics = {"image_discriminator": loss}
     if game.penalty and kind == "wasserstein":
-      critic = lambda x: self.judge(now, params, x)[0].logits
+      critic = lambda x: self.judge(now, params, x, told)[0].logits
       for i, image in enumerate((noise, copy), 1):
         slope = adversarial.gradient_penalty(
           critic, data["image"], image, data["mix"][:, i]
@@ -140,12 +146,25 @@ class Aae(Networks):
       loss += game.information * self.surprise(now, params, trunk, data)
     return loss, (metrics, {"image_discriminator": stats})
 
+  def mismatched(self, now: State, params: PyTree, data: Data) -> jax.Array:
+    """Real images as of the captions of others, to be told from made ones.
+
+    Reed et al. 2016 (arXiv:1605.05396), algorithm 1. Rows whose neighbour has
+    the same caption are left out.
+    """
+    given, other = data["given_2"], data["other_2"]
+    judgement, _ = self.judge(now, params, data["image"], other)
+    differs = (given != other).any(-1).astype(jnp.float32)
+    wrong = adversarial.of_made(judgement.logits, self.game.image_loss)
+    return (differs * wrong).sum() / jnp.maximum(differs.sum(), 1.0)
+
   def generator_turn(self, now: State, params: PyTree, data: Data):
     """J_G + J_MI: CG and decoder fool D_I and stay told apart by Q."""
     game, moved = self.game, {}
     made, code_stats = self.prior_codes(now, params, data, "_2")
     image, stats = self.images_in(now, params, made)
-    fake, _ = self.judge(now, params, image)
+    told = self.seen(data, "_2")
+    fake, _ = self.judge(now, params, image, told)
     fooled = adversarial.of_generator(fake.logits, game.image_loss).mean()
     metrics = {"image_adversarial": fooled}
     loss = fooled
@@ -157,7 +176,7 @@ class Aae(Networks):
       if game.fools_by_copies:
         codes, _ = self.posterior_codes(now, params, data)
         copy, _ = self.images_in(now, params, codes)
-        again, _ = self.judge(now, params, copy)
+        again, _ = self.judge(now, params, copy, told)
         kind = game.image_loss
         loss += adversarial.of_generator(again.logits, kind).mean()
     if game.informed:

@@ -12,7 +12,7 @@ from genlat.losses import adversarial
 from genlat.methods.autoencoding import DTYPES
 from genlat.nets import discriminators, pooled
 
-CONDITIONS = ("none", "supervised", "unsupervised")
+CONDITIONS = ("none", "supervised", "unsupervised", "text")
 POSTERIORS = ("deterministic", "gaussian")
 PRIORS = ("gaussian", "ring", "swiss_roll")
 REDUCTIONS = ("mean", "sum")
@@ -28,8 +28,10 @@ class Game:
     noise: dimensions of the noise beside a label.
     trunk: units that D_I shares with the classifier.
     classes: K, number of labels; 0 without any.
-    condition: 'none', 'supervised' (labels of the data to CG, D_C and Q) or
-      'unsupervised' (random labels to CG and Q; D_C sees none).
+    text: t, dimensions of a caption's vector; 0 without captions.
+    condition: 'none', 'supervised' (labels of the data to CG, D_C and Q),
+      'unsupervised' (random labels to CG and Q; D_C sees none) or 'text'
+      (captions of the data to CG, D_C and D_I).
     prior: of codes where it is not learned: 'gaussian' (beside a one-hot label
       where there is a condition), 'ring' (a mixture) or 'swiss_roll'.
     scale: standard deviation of the noise.
@@ -44,6 +46,7 @@ class Game:
     reconstruction: lambda, weight of the decoder's J_rec.
     reduction: of features: 'mean' or 'sum'.
     fools_by_copies: whether reconstructions also have to fool D_I.
+    mismatch: weight of real images with the caption of another.
     simultaneous: whether turns of a phase start from the same weights.
     batch_statistics: whether samples are normalised by their own batch.
   """
@@ -53,6 +56,7 @@ class Game:
   noise: int
   trunk: int
   classes: int
+  text: int
   condition: str
   prior: str
   scale: float
@@ -67,18 +71,24 @@ class Game:
   reconstruction: float
   reduction: str
   fools_by_copies: bool
+  mismatch: float
   simultaneous: bool
   batch_statistics: bool
 
   @property
-  def told(self) -> bool:
-    """Whether codes are made of labels."""
-    return self.condition != "none"
+  def told(self) -> int:
+    """Dimensions of what codes are made of beside noise; 0 for nothing."""
+    return self.text or self.classes
+
+  @property
+  def judged(self) -> bool:
+    """Whether D_C is told them, too."""
+    return self.condition in ("supervised", "text")
 
   def draw(self, rng: jax.Array, rows: int, labels: jax.Array) -> jax.Array:
     """Noise of CG, or codes of a fixed prior without their label."""
     if self.prior == "ring":
-      own = labels if self.told else None
+      own = labels if self.classes else None
       return distributions.ring_sample(rng, rows, self.noise, own)
     if self.prior == "swiss_roll":
       return distributions.swiss_roll_sample(rng, rows, self.noise)
@@ -115,8 +125,9 @@ def make(
 
 def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
   block, latent = config.aae, config.model.latent
-  told = block.condition != "none"
-  classes = block.classes if told else 0
+  labels = block.condition in ("supervised", "unsupervised")
+  classes = block.classes if labels else 0
+  text = config.text.size if block.condition == "text" else 0
   noise = block.noise or latent - classes
   if not block.learned_prior:
     # The label stands beside Gaussian noise; it picks the ring's component.
@@ -129,7 +140,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "information", "informs_trunk"),
-    *("reconstruction", "reduction", "fools_by_copies", "simultaneous"),
+    *("reconstruction", "reduction", "fools_by_copies", "mismatch"),
+    "simultaneous",
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
   if block.learned_prior:
@@ -140,7 +152,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     noise=noise,
     trunk=block.trunk,
     classes=classes,
-    informed=told and block.information > 0,
+    text=text,
+    informed=labels and block.information > 0,
     batch_statistics=config.evaluation.batch_statistics,
     **fields,
   )
@@ -169,7 +182,7 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     "decoder": pooled.Decoder(image_shape=game.image_shape, **shared),
     "code_discriminator": discriminators.CodeDiscriminator(
       hidden=tuple(block.code_hidden),
-      conditional=game.condition == "supervised",
+      conditional=game.judged,
       dtype=dtype,
     ),
   }
@@ -189,6 +202,7 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
       hidden=block.trunk,
       normalisation=model.normalisation,
       dtype=dtype,
+      text=block.text_hidden if game.text else 0,
     )
     if game.informed:
       nets["classifier"] = discriminators.Head(outputs=game.classes)
@@ -218,6 +232,7 @@ def _check(config: ConfigDict) -> None:
       )
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
+  least |= {"mismatch": 0, "text_hidden": 1}
   for key, low in least.items():
     if block[key] < low:
       raise ValueError(
@@ -254,6 +269,18 @@ def _check(config: ConfigDict) -> None:
       " config.model.normalisation to none, or config.aae.penalty to 0",
     ),
     (block.scale == 0, "config.aae.scale must be above 0; got 0"),
+    (
+      block.condition == "text" and not block.learned_prior,
+      "captions need a learned prior: set config.aae.learned_prior to True",
+    ),
+    (
+      block.condition == "text" and config.text.size < 1,
+      f"config.text.size must be at least 1; got {config.text.size}",
+    ),
+    (
+      block.mismatch > 0 and block.condition != "text",
+      "config.aae.mismatch is of captions: set config.aae.condition to text",
+    ),
   )
   for wrong, line in faults:
     if wrong:

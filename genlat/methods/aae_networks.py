@@ -19,6 +19,8 @@ from genlat.methods.method import Batch, Images, Latent
 from genlat.nets.discriminators import Judgement
 from genlat.state import Metrics, Player, State
 
+# Vectors of captions in `State.frozen`, and how many.
+CAPTIONS, BANK = "captions", 1024
 PyTree = Any
 Data = dict[str, jax.Array]
 
@@ -48,6 +50,11 @@ class Networks:
     return self.game.classes
 
   @property
+  def text(self) -> int:
+    """Dimensions of the captions' vectors it may be asked by; 0 = none."""
+    return self.game.text
+
+  @property
   def labelled(self) -> bool:
     """Whether its labels are those of the data."""
     return self.game.condition == "supervised"
@@ -62,8 +69,9 @@ class Networks:
     game = self.game
     params: dict[str, PyTree] = {}
     stats: dict[str, PyTree] = {}
-    given = jnp.zeros((1, game.classes)) if game.told else None
-    judged = given if game.condition == "supervised" else None
+    given = jnp.zeros((1, game.told)) if game.told else None
+    judged = given if game.judged else None
+    seen = given if game.text else None
     image = jnp.zeros((1, *game.image_shape))
     code = jnp.zeros((1, game.latent))
     inputs: dict[str, tuple[Any, ...]] = {
@@ -71,7 +79,7 @@ class Networks:
       "decoder": (code,),
       "code_discriminator": (code, judged),
       "code_generator": (jnp.zeros((1, game.noise)), given),
-      "image_discriminator": (image,),
+      "image_discriminator": (image, seen),
     }
     for i, (name, net) in enumerate(self.nets.items()):
       if name == "classifier":
@@ -79,35 +87,47 @@ class Networks:
         inputs[name] = (trunk,)
       key = jax.random.fold_in(rng, i)
       params[name], stats[name] = states.initialise(net, key, *inputs[name])
-    return states.create(params, stats, self.players, ema=self.ema > 0)
+    state = states.create(params, stats, self.players, ema=self.ema > 0)
+    if not game.text:
+      return state
+    # Captions to draw from where none is asked for; filled by the run.
+    bank = jnp.zeros((BANK, game.text))
+    return state.replace(frozen={**state.frozen, CAPTIONS: bank})
 
   def draws(self, batch: Batch, rng: jax.Array) -> Data:
     """Images of [-1, 1], and noise and conditions of both phases.
 
-    Labels of the data are read by the supervised game alone.
+    Labels of the data are read by the supervised game alone, captions by that
+    of text.
 
     Raises:
-      ValueError: where it needs labels and the batch has none.
+      ValueError: where it needs labels or captions and the batch has none.
     """
     game = self.game
     rows = batch["image"].shape[0]
     keys = jax.random.split(rng, 6)
     data = {"image": 2.0 * batch["image"] - 1.0}
-    if game.condition == "supervised":
-      if "label" not in batch:
-        raise ValueError(
-          "the supervised game needs labels: set config.data to a labelled set,"
-          " or config.aae.condition to unsupervised or none"
-        )
-      labels = [batch["label"]] * 2
-    else:
-      labels = [
-        jax.random.randint(key, (rows,), 0, max(game.classes, 1))
-        for key in keys[:2]
-      ]
-    for phase, label, key in zip(("", "_2"), labels, keys[2:4], strict=True):
+    need = {"supervised": "label", "text": "text"}.get(game.condition)
+    if need and need not in batch:
+      raise ValueError(
+        f"aae.condition {game.condition} needs a batch with {need!r}: set"
+        " config.data to a set that has it, or another config.aae.condition"
+      )
+    for phase, key, on_noise in zip(
+      ("", "_2"), keys[:2], keys[2:4], strict=True
+    ):
+      label = batch["label"] if need == "label" else _uniform(game, key, rows)
       data[f"label{phase}"] = label.astype(jnp.int32)
-      data[f"noise{phase}"] = game.draw(key, rows, label)
+      data[f"noise{phase}"] = game.draw(on_noise, rows, label)
+      if game.text:
+        # One of the captions of each image.
+        texts = batch["text"]
+        which = jax.random.randint(key, (rows, 1, 1), 0, texts.shape[1])
+        told = jnp.take_along_axis(texts, which, 1)[:, 0]
+        data[f"given{phase}"] = told
+        data[f"other{phase}"] = jnp.roll(told, 1, 0)
+      elif game.told:
+        data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
     data["posterior"] = jax.random.normal(keys[4], (rows, game.latent))
     data["mix"] = jax.random.uniform(keys[5], (rows, 3))
     return data
@@ -136,7 +156,7 @@ class Networks:
   ) -> tuple[jax.Array, PyTree]:
     """Codes `[B, d]` of the prior, learned or fixed, and CG's averages."""
     noise = data[f"noise{phase}"]
-    given = self.given(data[f"label{phase}"])
+    given = data.get(f"given{phase}")
     if "code_generator" in self.nets:
       return self.run(now, params, "code_generator", noise, given, train=train)
     if given is None or self.game.prior != "gaussian":
@@ -162,20 +182,25 @@ class Networks:
     return jnp.tanh(raw), stats
 
   def judge(
-    self, now: State, params: PyTree, images: jax.Array
+    self,
+    now: State,
+    params: PyTree,
+    images: jax.Array,
+    given: jax.Array | None,
   ) -> tuple[Judgement, PyTree]:
-    """What D_I makes of images, and its averages after."""
-    return self.run(now, params, "image_discriminator", images)
+    """What D_I makes of images as of their captions, and its averages."""
+    return self.run(now, params, "image_discriminator", images, given)
 
   def error(
-    self, now: State, params: PyTree, images: jax.Array, copies: jax.Array
+    self, now: State, params: PyTree, data: Data, copies: jax.Array
   ) -> jax.Array:
     """J_rec of each image, `[B]`: between features of D_I, or pixels."""
-    game = self.game
+    game, images = self.game, data["image"]
     if not game.perceptual:
       return reconstruction.feature_error(images, copies, game.reduction)
-    seen, _ = self.judge(now, params, images)
-    made, _ = self.judge(now, params, copies)
+    told = self.seen(data, "")  # F does not see it
+    seen, _ = self.judge(now, params, images, told)
+    made, _ = self.judge(now, params, copies, told)
     return reconstruction.feature_error(
       seen.features, made.features, game.reduction
     )
@@ -187,16 +212,13 @@ class Networks:
     logits, _ = self.run(now, params, "classifier", trunk)
     return information.categorical(logits, data["label_2"]).mean()
 
-  def given(self, labels: jax.Array) -> jax.Array | None:
-    """One-hot labels as CG gets them, or None."""
-    if not self.game.told:
-      return None
-    return jax.nn.one_hot(labels, self.game.classes)
-
   def judged(self, data: Data) -> jax.Array | None:
-    """One-hot labels as D_C gets them: of the supervised game alone."""
-    supervised = self.game.condition == "supervised"
-    return self.given(data["label"]) if supervised else None
+    """What D_C is told of codes: labels of the data, or captions."""
+    return data["given"] if self.game.judged else None
+
+  def seen(self, data: Data, phase: str) -> jax.Array | None:
+    """What D_I is told of images: captions."""
+    return data[f"given{phase}"] if self.game.text else None
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
     """Squared error of reconstructions of mean codes, `[B]`."""
@@ -250,22 +272,26 @@ class Networks:
       state: the weights.
       rng: of the draw.
       n: how many.
-      condition: labels, int `[n]`; None for uniform ones.
+      condition: labels, int `[n]`, or vectors of captions, `[n, t]`; None
+        for uniform labels, or captions of the training data.
 
     Raises:
-      ValueError: for labels where the game has none.
+      ValueError: for a condition where the game has none.
     """
     game = self.game
     if condition is not None and not game.told:
       raise ValueError("this aae has no labels; got a condition")
     on_noise, on_label = jax.random.split(rng)
-    if condition is None:
-      classes = max(game.classes, 1)
-      condition = jax.random.randint(on_label, (n,), 0, classes)
-    data = {
-      "label": condition.astype(jnp.int32),
-      "noise": game.draw(on_noise, n, condition),
-    }
+    data: Data = {}
+    label = _uniform(game, on_label, n)
+    if game.text:
+      bank = state.frozen[CAPTIONS]
+      rows = jax.random.randint(on_label, (n,), 0, len(bank))
+      data["given"] = bank[rows] if condition is None else condition
+    elif game.classes:
+      label = label if condition is None else condition.astype(jnp.int32)
+      data["given"] = jax.nn.one_hot(label, game.classes)
+    data["noise"] = game.draw(on_noise, n, label)
     mean = state.averaged
     return self.prior_codes(
       mean, mean.params, data, "", train=game.batch_statistics
@@ -287,3 +313,8 @@ class Networks:
       train=False,
     )
     return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]
+
+
+def _uniform(game: Game, rng: jax.Array, rows: int) -> jax.Array:
+  """Labels drawn uniformly, int `[rows]`; 0 without any."""
+  return jax.random.randint(rng, (rows,), 0, max(game.classes, 1))

@@ -20,7 +20,8 @@ class Method(Protocol):
   """What the loop, evaluation and sampling ask of a method.
 
   A batch holds `image`, float32 `[B, H, W, C]` in [0, 1], `index`, int32
-  `[B]`, and, where the source has them, `label` and `attribute`.
+  `[B]`, and, where the source has them, `label`, `attribute` and `text`, the
+  vectors of k captions, `[B, k, t]`.
 
   Attributes:
     generative: whether it has a prior of its own to sample from.
@@ -110,11 +111,16 @@ class Posterior(Protocol):
 
 @runtime_checkable
 class Conditional(Protocol):
-  """A method whose samples may be asked for by label."""
+  """A method whose samples may be asked for by label or by caption."""
 
   @property
   def classes(self) -> int:
     """Number of labels; 0 for a variant without any."""
+    ...
+
+  @property
+  def text(self) -> int:
+    """Dimensions of a caption's vector; 0 for a variant without captions."""
     ...
 
   @property

@@ -39,17 +39,33 @@ class ImageDiscriminator(nn.Module):
     hidden: units of the linear layer.
     normalisation: 'batch' (none after the first convolution) or 'none'.
     dtype: of the computation; results are float32.
+    text: units that a caption's vector has beside F's map; 0 = no caption.
   """
 
   channels: tuple[int, ...]
   hidden: int
   normalisation: str
   dtype: Any
+  text: int = 0
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> Judgement:
-    """Judges images of [-1, 1]."""
+  def __call__(
+    self, x: jax.Array, given: jax.Array | None = None, *, train: bool
+  ) -> Judgement:
+    """Judges images of [-1, 1], as pictures of captions `[B, t]` if told any.
+
+    The caption is joined after F as in Reed et al. 2016 (arXiv:1605.05396,
+    figure 2), so that F measures images alone.
+
+    Raises:
+      ValueError: if a caption is missing, or there should be none.
+    """
     chex.assert_rank(x, 4)
+    if bool(self.text) != (given is not None):
+      raise ValueError(
+        f"this image discriminator {'needs' if self.text else 'takes no'}"
+        f" caption; got {'none' if given is None else 'one'}"
+      )
     for level, features in enumerate(self.channels):
       x = nn.Conv(
         features,
@@ -64,11 +80,29 @@ class ImageDiscriminator(nn.Module):
         x = normalise(x, self.normalisation, train, self.dtype, f"norm_{level}")
       x = nn.leaky_relu(x, SLOPE)
     seen = x.reshape(x.shape[0], -1).astype(jnp.float32)
+    if given is not None:
+      x = self._joined(x, given, train)
     x = x.reshape(x.shape[0], -1)
     x = nn.leaky_relu(_dense(self.hidden, self.dtype, "dense")(x), SLOPE)
     x = x.astype(jnp.float32)
     logits = _dense(1, jnp.float32, "head")(x)[:, 0]
     return Judgement(logits, seen, x)
+
+  def _joined(self, x: jax.Array, given: jax.Array, train: bool) -> jax.Array:
+    """The map `[B, h, w, c]` with a caption at each of its places."""
+    told = nn.leaky_relu(_dense(self.text, self.dtype, "text")(given), SLOPE)
+    told = jnp.broadcast_to(
+      told[:, None, None], (*x.shape[:3], told.shape[-1])
+    ).astype(x.dtype)
+    x = nn.Conv(
+      self.channels[-1],
+      (1, 1),
+      dtype=self.dtype,
+      kernel_init=INIT,
+      name="conv_text",
+    )(jnp.concatenate([x, told], -1))
+    x = normalise(x, self.normalisation, train, self.dtype, "norm_text")
+    return nn.leaky_relu(x, SLOPE)
 
 
 class CodeDiscriminator(nn.Module):

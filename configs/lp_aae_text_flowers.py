@@ -1,0 +1,22 @@
+"""Text to image on Oxford-102: arXiv:1909.04443, figures 14 and 15.
+
+`config.data.path` names the folder of jpg and text_c10; with
+`--config.data.name=folder`, a folder or .zip of flowers by class, whose names
+serve as captions. Presets: configs/adversarial.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import adversarial
+
+
+def get_config(words: str = "") -> ConfigDict:
+  """The learned prior given captions of flowers, at 64 pixels."""
+  config = adversarial.text("flowers")
+  config.data.image_size = 64
+  config.data.flip = True
+  # One width more than at 32 pixels, so that the maps have the same sides.
+  config.model.channels = (64, 128, 256, 512, 512)
+  config.aae.image_channels = (64, 128, 256, 512)
+  config.epochs = 600.0
+  return adversarial.finish(config, words)

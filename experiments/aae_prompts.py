@@ -1,0 +1,181 @@
+"""Do colour and shape come out as asked? A text model of drawn shapes, scored.
+
+  python -m experiments.aae_prompts WORKDIR [--n=N] [--out=FILE.png]
+
+Every pair of shape and colour is asked for N times, over all sizes and grounds
+in turn, in words of the training captions and in others, a phrase never seen.
+Two classifiers, trained by genlat on real shapes of all pairs, say what came
+out; beside them stands what they say of the real test images. Pairs that the
+training images lacked (`config.data.withhold`) are counted apart.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+import genlat
+from genlat import data, grids
+from genlat.data import synthetic
+from genlat.metrics import classifier
+from genlat.trained import Trained
+
+PLAIN = synthetic.PHRASES[0]
+REWORDED = "one {colour} {shape} of {size} size over plain {background}"
+JUDGED = ("shape", "colour")
+STEPS = 3000  # of each classifier
+
+
+class Labelled:
+  """A source whose label is one of its attributes."""
+
+  def __init__(self, source: Any, attribute: str) -> None:
+    """Of the attribute of this name."""
+    self._source = source
+    self._column = list(synthetic.ATTRIBUTES).index(attribute)
+    self.name = f"{source.name} by {attribute}"
+    self.fingerprint = f"{source.fingerprint}-{attribute}"
+
+  def __len__(self) -> int:
+    """Number of examples."""
+    return len(self._source)
+
+  def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Images and the attribute as 'label'."""
+    batch = self._source.read(indices)
+    return {
+      "image": batch["image"],
+      "label": batch["attribute"][:, self._column],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Judges:
+  """A classifier an attribute."""
+
+  by: dict[str, classifier.Judge]
+
+  def right(self, images: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Whether each attribute is as asked, bool `[N, 2]`."""
+    return np.stack(
+      [
+        self.by[name].logits([images]).argmax(1) == asked[:, i]
+        for i, name in enumerate(JUDGED)
+      ],
+      1,
+    )
+
+
+def judges(model: Trained) -> Judges:
+  """Classifiers of shape and colour, trained on real shapes of all pairs."""
+  config = model.config.data.copy_and_resolve_references().unlock()
+  config.withhold = 0
+  source = data.load(config, "train")
+  return Judges(
+    {
+      name: classifier.trained(
+        Labelled(source, name), len(synthetic.ATTRIBUTES[name]), STEPS
+      )
+      for name in JUDGED
+    }
+  )
+
+
+def prompts(n: int, phrase: str) -> tuple[list[str], np.ndarray]:
+  """N captions a pair, and shape and colour of each, int `[48 N, 2]`."""
+  colours, lines, asked = list(synthetic.COLOURS), [], []
+  for shape, name in enumerate(synthetic.SHAPES):
+    for colour in range(len(colours)):
+      grounds = [g for g in colours if g != colours[colour]]
+      for i in range(n):
+        lines.append(
+          phrase.format(
+            shape=name,
+            colour=colours[colour],
+            size=synthetic.SIZES[i % len(synthetic.SIZES)],
+            background=grounds[(i + shape) % len(grounds)],
+          )
+        )
+        asked.append((shape, colour))
+  return lines, np.array(asked)
+
+
+def shares(right: np.ndarray) -> dict[str, float]:
+  """Shares of shapes, colours and both that are right."""
+  return {
+    "shape": float(right[:, 0].mean()),
+    "colour": float(right[:, 1].mean()),
+    "both": float(right.all(1).mean()),
+    "images": len(right),
+  }
+
+
+def score(model: Trained, n: int, seed: int) -> dict[str, dict[str, float]]:
+  """The table's rows by name."""
+  judge = judges(model)
+  test = data.load(model.config.data, "test").read(np.arange(1000))
+  rows = {
+    "real test images": shares(
+      judge.right(test["image"], test["attribute"][:, :2])
+    )
+  }
+  without = synthetic.withheld(model.config.data.withhold)
+  for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
+    lines, asked = prompts(n, phrase)
+    images = model.sample(len(lines), seed, text=lines)
+    right = judge.right(images, asked)
+    unseen = np.array([(int(s), int(c)) in without for s, c in asked])
+    rows[f"{words}, pairs in training"] = shares(right[~unseen])
+    if unseen.any():
+      rows[f"{words}, pairs never seen"] = shares(right[unseen])
+  return rows
+
+
+def sheet(model: Trained, seed: int) -> np.ndarray:
+  """One shape a row and one colour a column, `[48, H, W, C]`."""
+  lines = [
+    PLAIN.format(
+      shape=shape,
+      colour=colour,
+      size="large",
+      background="white" if colour != "white" else "black",
+    )
+    for shape in synthetic.SHAPES
+    for colour in synthetic.COLOURS
+  ]
+  return model.sample(len(lines), seed, text=lines)
+
+
+def main() -> None:
+  """Prints the table and writes the sheet."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("workdir", type=pathlib.Path)
+  parser.add_argument("--n", type=int, default=21, help="images a pair")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--out", type=pathlib.Path, help="sheet of all pairs")
+  args = parser.parse_args()
+  model = genlat.load(args.workdir)
+  if not model.text or model.config.data.name != "shapes":
+    raise SystemExit(f"{args.workdir} holds no text model of shapes")
+  rows = score(model, args.n, args.seed)
+  print(f"step {model.step}")
+  for name, row in rows.items():
+    cells = "  ".join(f"{k} {row[k]:6.1%}" for k in ("shape", "colour", "both"))
+    print(f"{name:28s} {cells}  of {row['images']}")
+  path = args.workdir / "evaluation" / "prompts.json"
+  path.parent.mkdir(exist_ok=True)
+  path.write_text(json.dumps({"step": model.step, "rows": rows}, indent=2))
+  if args.out:
+    columns = len(synthetic.COLOURS)
+    images = sheet(model, args.seed)
+    grids.save_png(args.out, grids.grid(images, columns, border=True))
+    print(args.out)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,1 @@
+"""Captions: their words, a vector for each, and sources that hold both."""

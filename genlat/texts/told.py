@@ -1,0 +1,163 @@
+"""Sources whose examples come with vectors of their captions."""
+
+import pathlib
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from genlat.texts import captions
+from genlat.texts.captions import Captions, all_captions, digest
+
+ENCODER = "captions.npz"  # in the work directory
+
+
+class Told:
+  """A source with 'text', float32 `[B, k, t]`: k captions an example.
+
+  Attributes:
+    name: of the source.
+    image_shape: of the source.
+    classes: of the source.
+    fingerprint: of the source and the vectors.
+  """
+
+  def __init__(self, source: Any, table: np.ndarray, origin: str) -> None:
+    """Puts vectors beside a source.
+
+    Args:
+      source: the images.
+      table: `[N, k, t]`.
+      origin: what the vectors follow from, for the fingerprint.
+
+    Raises:
+      ValueError: for another number of examples.
+    """
+    if table.ndim != 3 or len(table) != len(source):
+      raise ValueError(
+        f"{source.name}: {len(source)} examples need vectors of captions"
+        f" [{len(source)}, k, t]; got {list(table.shape)}"
+      )
+    self.name: str = source.name
+    self.image_shape: tuple[int, int, int] = source.image_shape
+    self.classes: tuple[str, ...] = source.classes
+    self.fingerprint: str = f"{source.fingerprint}-{origin[:16]}"
+    self._source, self._table = source, table
+
+  def __len__(self) -> int:
+    """Number of examples."""
+    return len(self._source)
+
+  def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """The examples at `indices` `[B]`, with their captions' vectors."""
+    return {**self._source.read(indices), "text": self._table[indices]}
+
+  def captions(self, indices: np.ndarray) -> list[str]:
+    """The captions, an example's on lines of its own."""
+    return self._source.captions(indices)
+
+  def bank(self, count: int) -> np.ndarray:
+    """Vectors `[count, t]` of captions spread over the source."""
+    rows = np.linspace(0, len(self._table) - 1, count).astype(int)
+    which = np.arange(count) % self._table.shape[1]
+    return np.asarray(self._table[rows, which], np.float32)
+
+
+def for_run(
+  source: Any,
+  settings: ConfigDict,
+  directory: pathlib.Path,
+  seed: int,
+  say: Callable[[str], None],
+) -> Told:
+  """The train split of a run with vectors of its captions.
+
+  The encoder is the work directory's; where there is none yet, another run's
+  (`config.text.encoder`), or trained here; either is then kept there.
+
+  Args:
+    source: the train split.
+    settings: `config.text`.
+    directory: the work directory.
+    seed: of the training.
+    say: called with a line that says what was done.
+
+  Raises:
+    ValueError: for files that do not serve, images without captions, or an
+      encoder to train by several processes.
+  """
+  if settings.vectors:
+    path = pathlib.Path(settings.vectors).expanduser()
+    return by_file(source, path, "train", settings.size)
+  own = directory / ENCODER
+  if not own.exists():
+    if settings.encoder:
+      encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
+    elif jax.process_count() > 1:
+      raise ValueError(
+        "an encoder of captions is trained by one process: train a run of this"
+        " data alone, and name its captions.npz in config.text.encoder"
+      )
+    else:
+      keys = ("size", "steps", "batch_size", "lr", "margin", "forget")
+      recipe = captions.Recipe(**{k: settings[k] for k in keys}, seed=seed)
+      encoder = captions.train(source, recipe, say)
+    if jax.process_index() == 0:
+      encoder.write(own)
+  else:
+    encoder = captions.read(own)
+  if encoder.size != settings.size:
+    raise ValueError(
+      f"the encoder of captions gives {encoder.size} dimensions: set"
+      " config.text.size to that"
+    )
+  return by_encoder(source, encoder)
+
+
+def by_encoder(source: Any, encoder: Captions) -> Told:
+  """Vectors of a source's captions; k is the largest number of an example.
+
+  Those of an example with fewer are repeated.
+  """
+  lines = all_captions(source)
+  known = sorted({line for own in lines for line in own})
+  place = {line: i for i, line in enumerate(known)}
+  vectors = encoder.embed(known)
+  most = max(len(own) for own in lines)
+  rows = [[place[own[j % len(own)]] for j in range(most)] for own in lines]
+  return Told(source, vectors[np.array(rows)], encoder.sha256)
+
+
+def by_file(source: Any, path: pathlib.Path, split: str, size: int) -> Told:
+  """Vectors that were made elsewhere, from the array `split` of an npz file.
+
+  Args:
+    source: the images.
+    path: of a file with arrays float `[N, k, t]` or `[N, t]` by split.
+    split: which of them.
+    size: t.
+
+  Raises:
+    ValueError: if the file has no such array.
+  """
+  try:
+    with open(path, "rb") as file, np.load(file) as archive:
+      table = np.asarray(archive[split], np.float32)
+  except FileNotFoundError as error:
+    raise ValueError(
+      f"{path}: no such file; correct config.text.vectors"
+    ) from error
+  except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    raise ValueError(
+      f"{path}: no array '{split}' of numbers can be read from it"
+    ) from error
+  table = table[:, None] if table.ndim == 2 else table
+  if table.shape[-1] != size:
+    raise ValueError(
+      f"{path}: vectors of {table.shape[-1]} dimensions; set config.text.size"
+      f" to that, it is {size}"
+    )
+  return Told(source, table, digest({split: table}))

@@ -1,0 +1,65 @@
+"""Words of captions as numbers."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+PADDING, UNKNOWN = 0, 1
+_FIRST = 2
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+
+
+def words(text: str) -> list[str]:
+  """The words of a text in small letters, without punctuation."""
+  return _WORD.findall(text.lower())
+
+
+def sentences(text: str) -> list[str]:
+  """The captions of one example: the lines of its text that are not empty."""
+  return [line for line in text.splitlines() if line.strip()]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+  """The words that an encoder knows.
+
+  Attributes:
+    known: in order; the first has number 2.
+    length: words of a caption that are read; the rest is cut.
+  """
+
+  known: tuple[str, ...]
+  length: int
+
+  @classmethod
+  def of(cls, captions: Iterable[str]) -> "Vocabulary":
+    """Every word of some captions, sorted, and the length of the longest."""
+    found: set[str] = set()
+    longest = 1
+    for caption in captions:
+      split = words(caption)
+      found.update(split)
+      longest = max(longest, len(split))
+    return cls(tuple(sorted(found)), longest)
+
+  def __len__(self) -> int:
+    """How many numbers there are, with those of no word."""
+    return len(self.known) + _FIRST
+
+  def encode(self, captions: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of words, int32 `[N, L]`, and of how many, int32 `[N]`.
+
+    Words that are not known are all one number; a caption without a word is
+    one of them.
+    """
+    number = {word: i + _FIRST for i, word in enumerate(self.known)}
+    tokens = np.full((len(captions), self.length), PADDING, np.int32)
+    lengths = np.ones(len(captions), np.int32)
+    for row, caption in enumerate(captions):
+      found = [number.get(w, UNKNOWN) for w in words(caption)] or [UNKNOWN]
+      found = found[: self.length]
+      tokens[row, : len(found)] = found
+      lengths[row] = len(found)
+    return tokens, lengths
