@@ -36,6 +36,7 @@ class Labelled:
     """Of the attribute of this name."""
     self._source = source
     self._column = list(synthetic.ATTRIBUTES).index(attribute)
+    self.classes = synthetic.ATTRIBUTES[attribute]
     self.name = f"{source.name} by {attribute}"
     self.fingerprint = f"{source.fingerprint}-{attribute}"
 

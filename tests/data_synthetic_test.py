@@ -1,5 +1,7 @@
 """Laws of the digits and of the drawn shapes."""
 
+import re
+
 import numpy as np
 import pytest
 from data_layouts import settings

@@ -51,13 +51,17 @@ def build(made: ConfigDict) -> Method:
 
 
 def batch(made: ConfigDict, rows: int = 8, seed: int = 0) -> Batch:
-  """Made-up float images, labels and positions."""
+  """Made-up float images, labels, positions, and vectors of captions."""
   key = jax.random.key(seed)
-  return {
+  got = {
     "image": jax.random.uniform(key, (rows, *image_shape(made))),
     "index": jnp.arange(rows),
     "label": jnp.arange(rows) % 10,
   }
+  if made.aae.condition == "text":
+    shape = (rows, 3, made.text.size)
+    got["text"] = jax.random.normal(jax.random.fold_in(key, 1), shape)
+  return got
 
 
 def start(method: Method, made: ConfigDict, seed: int = 0) -> State:

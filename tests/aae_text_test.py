@@ -1,0 +1,161 @@
+"""Laws of the learned prior that is told captions (aae.md 8, 10.13)."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genlat import sharding
+from genlat.losses import adversarial
+from genlat.nets.discriminators import ImageDiscriminator
+from tests import shipped
+
+ROWS = 6
+
+
+@functools.cache
+def game(*changes: tuple[str, Any]):
+  config = shipped.config("lp_aae_text_shapes", "smoke")
+  for key, value in changes:
+    config.update_from_flattened_dict({key: value})
+  made = shipped.build(config)
+  state = made.init(jax.random.key(3), {})
+  return made, state, shipped.batch(config, ROWS), config
+
+
+def differ(a: Any, b: Any) -> bool:
+  return any(
+    not np.array_equal(x, y)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  )
+
+
+def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
+  made, state, batch, _ = game()
+  step = sharding.compile(made.train_step)
+  after, metrics = step(state, batch, jax.random.key(0))
+  assert all(np.isfinite(v) for v in metrics.values())
+  dumb = {k: v for k, v in batch.items() if k != "label"}
+  again, _ = step(state, dumb, jax.random.key(0))
+  assert not differ(after.params, again.params)
+  other, _ = step(
+    state, batch | {"text": batch["text"][::-1]}, jax.random.key(0)
+  )
+  for net in ("code_generator", "code_discriminator", "image_discriminator"):
+    assert differ(after.params[net], other.params[net]), net
+  # No step moves what it keeps of captions; the encoder is not in the state.
+  assert not differ(after.frozen, state.frozen)
+  assert set(after.params) == {
+    *("encoder", "decoder", "code_generator"),
+    *("code_discriminator", "image_discriminator"),
+  }
+
+
+def test_a_batch_without_captions_is_refused():
+  made, _, batch, _ = game()
+  with pytest.raises(ValueError, match="needs a batch with 'text'"):
+    made.draws({"image": batch["image"]}, jax.random.key(0))
+
+
+def test_each_row_is_told_a_caption_of_its_own_and_another_of_its_neighbour():
+  made, _, batch, _ = game()
+  seen = set()
+  for seed in range(12):
+    data = made.draws(batch, jax.random.key(seed))
+    for phase in ("", "_2"):
+      given, other = data[f"given{phase}"], data[f"other{phase}"]
+      own = (given[:, None] == batch["text"]).all(-1)
+      assert own.any(1).all()
+      seen |= set(np.asarray(own.argmax(1)).tolist())
+      np.testing.assert_array_equal(other, jnp.roll(given, 1, 0))
+  assert seen == {0, 1, 2}
+
+
+def test_the_discriminator_joins_the_caption_after_f():
+  net = ImageDiscriminator(
+    channels=(4, 8), hidden=5, normalisation="none", dtype=jnp.float32, text=3
+  )
+  images = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
+  text = jax.random.normal(jax.random.key(1), (4, 7))
+  variables = net.init(jax.random.key(2), images, text, train=True)
+  a = net.apply(variables, images, text, train=True)
+  b = net.apply(variables, images, -text, train=True)
+  np.testing.assert_array_equal(a.features, b.features)
+  assert (np.asarray(a.logits) != np.asarray(b.logits)).all()
+  # The 1x1 convolution is a product at each place, by hand.
+  p, text = jax.tree.map(np.asarray, (variables["params"], text))
+  leaky = lambda x: np.where(x > 0, x, 0.2 * x)
+  told = leaky(text @ p["text"]["kernel"] + p["text"]["bias"])
+  place = np.asarray(a.features).reshape(4, 4, 4, 8)
+  both = np.concatenate(
+    [place, np.broadcast_to(told[:, None, None], (4, 4, 4, 3))], -1
+  )
+  x = leaky(both @ p["conv_text"]["kernel"][0, 0] + p["conv_text"]["bias"])
+  x = leaky(x.reshape(4, -1) @ p["dense"]["kernel"] + p["dense"]["bias"])
+  logits = x @ p["head"]["kernel"][:, 0] + p["head"]["bias"][0]
+  np.testing.assert_allclose(a.logits, logits, rtol=1e-4, atol=1e-6)
+  for wrong, net_ in ((None, net), (text, net.clone(text=0))):
+    with pytest.raises(ValueError, match="caption"):
+      net_.apply(variables, images, wrong, train=True)
+
+
+def test_mismatched_pairs_leave_out_rows_of_one_caption():
+  made, state, batch, _ = game()
+  data = made.draws(batch, jax.random.key(0))
+  data["other_2"] = data["other_2"].at[:4].set(data["given_2"][:4])
+  got = made.mismatched(state, state.params, data)
+  judged, _ = made.judge(state, state.params, data["image"], data["other_2"])
+  kind = made.game.image_loss
+  wanted = adversarial.of_made(judged.logits, kind)[4:].mean()
+  np.testing.assert_allclose(got, wanted, rtol=1e-6)
+  data["other_2"] = data["given_2"]
+  assert float(made.mismatched(state, state.params, data)) == 0.0
+
+
+def test_their_weight_is_the_key_s():
+  values = []
+  for weight in (0.0, 1.0, 3.0):
+    made, state, batch, _ = game(("aae.mismatch", weight))
+    data = made.draws(batch, jax.random.key(0))
+    value, (metrics, _) = sharding.compile(made.image_discriminator_turn)(
+      state, state.params, data
+    )
+    np.testing.assert_allclose(value, metrics["image_discriminator"])
+    values.append(float(value))
+  np.testing.assert_allclose(
+    values[2] - values[0], 3 * (values[1] - values[0]), rtol=1e-4
+  )
+  assert values[1] > values[0]
+
+
+def test_samples_follow_the_caption_and_else_the_kept_ones():
+  made, state, _, config = game()
+  size = config.text.size
+  codes = lambda s, c=None: made.sample_codes(s, jax.random.key(1), 3, c)
+  one, two = jnp.ones((3, size)), -jnp.ones((3, size))
+  assert differ(codes(state, one), codes(state, two))
+  # With one caption kept, it is the one that is drawn.
+  kept = state.replace(
+    frozen=state.frozen | {"captions": jnp.ones((1024, size))}
+  )
+  np.testing.assert_array_equal(codes(kept), codes(state, one))
+  assert made.text == size and made.classes == 0 and not made.labelled
+
+
+@pytest.mark.parametrize(
+  ("changes", "line"),
+  [
+    ({"aae.learned_prior": False, "aae.noise": 0}, "need a learned prior"),
+    ({"aae.condition": "none"}, r"config\.aae\.mismatch is of captions"),
+    ({"aae.mismatch": -1.0}, r"config\.aae\.mismatch must be at least 0"),
+    ({"aae.text_hidden": 0}, r"config\.aae\.text_hidden must be at least 1"),
+  ],
+)
+def test_values_that_make_no_game_are_named(changes, line):
+  config = shipped.config("lp_aae_text_shapes", "smoke")
+  config.update_from_flattened_dict(changes)
+  with pytest.raises(ValueError, match=line):
+    shipped.build(config)
