@@ -34,6 +34,7 @@ def base() -> ConfigDict:
   config.introvae = blocks.introvae()
   config.soft_introvae = blocks.soft_introvae()
   config.aae, config.text = blocks.aae(), blocks.text()
+  config.draw = blocks.draw()
   config.optimizer = _optimizer()
   config.players = ConfigDict()  # by player: what differs from optimizer
   config.prior = _prior()
@@ -201,6 +202,8 @@ def official(config: ConfigDict) -> None:
 def smoke(config: ConfigDict) -> None:
   """Shrinks all sizes: some steps on a few made images, in seconds."""
   if config.data.name not in ("digits", "shapes"):
+    if config.data.name == "binarized_mnist":
+      config.data.name, config.data.binarise = "mnist", "dynamic"
     grey = config.data.name in ("mnist", "fashion_mnist")
     config.data.image_size = config.data.image_size or (28 if grey else 32)
     config.data.name = "digits" if grey else "shapes"
@@ -225,6 +228,8 @@ def smoke(config: ConfigDict) -> None:
     config.aae.text_hidden, config.text.size, config.text.steps = 8, 12, 4
   if config.aae.condition == "text":  # no image is drawn smaller
     config.data.image_size, config.model.channels = 16, (4, 4, 8)
+  config.draw.steps = min(config.draw.steps, 3)
+  config.draw.hidden = 16
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)

@@ -129,3 +129,21 @@ def text() -> ConfigDict:
       forget=0.1,  # share of words made unknown in training
     )
   )
+
+
+def draw() -> ConfigDict:
+  """Method draw."""
+  return ConfigDict(
+    dict(
+      steps=10,  # T
+      hidden=256,  # units of each LSTM
+      read=5,  # filters along an edge of the window; 0 = the whole image
+      write=5,  # likewise
+      error_image=True,  # x - sigmoid(canvas) is read beside x
+      learned_start=True,  # states and canvas start from biases, not zeros
+      learned_cell=False,  # cells, too
+      kl_weight=1.0,
+      kl_weights=(),  # one a step; () = ones
+      unroll=1,  # steps of the scan that are unrolled
+    )
+  )

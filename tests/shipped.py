@@ -12,11 +12,12 @@ from genlat.methods.method import Batch, Method
 from genlat.state import State
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-SHARED = ("adversarial", "base", "blocks", "introspective", "run")
+SHARED = ("adversarial", "base", "blocks", "drawing", "introspective", "run")
 NAMES = sorted(
   path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED
 )
 SHAPES = {
+  "binarized_mnist": (28, 28, 1),
   "celeba": (64, 64, 3),
   "cifar10": (32, 32, 3),
   "digits": (8, 8, 1),

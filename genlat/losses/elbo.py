@@ -27,6 +27,20 @@ def kl_standard_normal(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
   return distributions.gaussian_kl(mean, log_variance)
 
 
+def kl_of_steps(mean: jax.Array, log_sigma: jax.Array) -> jax.Array:
+  """KL(q(z_t|x, z_<t) || N(0, I)) of every step, `[B, T]`.
+
+  Gregor et al. 2015 (arXiv:1502.04623), equation 11 term by term, with d / 2
+  in place of the printed 1 / 2 for a step.
+
+  Args:
+    mean: `[B, T, d]`.
+    log_sigma: log of the standard deviation, `[B, T, d]`.
+  """
+  chex.assert_rank([mean, log_sigma], 3)
+  return distributions.gaussian_kl_elements(mean, 2.0 * log_sigma).sum(-1)
+
+
 def posterior_entropy(log_variance: jax.Array) -> jax.Array:
   """Entropy of q(z|x), `[B]`: sum(lv) / 2 + d / 2 (1 + ln 2 pi).
 

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from genlat.methods.aae import Aae
 from genlat.methods.ae import AutoEncoder
+from genlat.methods.draw import Draw
 from genlat.methods.glf import Glf
 from genlat.methods.introvae import Introvae
 from genlat.methods.method import Method
@@ -17,6 +18,7 @@ Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
 METHODS: dict[str, Builder] = {
   "aae": Aae.from_config,
   "ae": AutoEncoder.from_config,
+  "draw": Draw.from_config,
   "glf": Glf.from_config,
   "introvae": Introvae.from_config,
   "soft_introvae": SoftIntrovae.from_config,

@@ -1,0 +1,290 @@
+"""DRAW: a recurrent variational autoencoder that paints on a canvas.
+
+Gregor et al. 2015 (arXiv:1502.04623). The loss, in nats an image where the
+observation model is a density (equations 9 to 12):
+
+  L = E_z[ -log D(x | c_T) ] + w sum_t w_t KL(q(z_t | x, z_<t) || N(0, I))
+
+with one draw of z, a closed KL a step, and w = w_t = 1 in the paper. Equation
+11 prints the constant of the KL as T / 2; it is T d / 2. Intensities of colour
+images are taken as Bernoulli means in the paper: no bound then, as nothing
+that genlat reports in nats for them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from genlat import distributions, optimizers
+from genlat import state as states
+from genlat.losses import elbo
+from genlat.methods.autoencoding import DTYPES
+from genlat.methods.method import Batch, Images, Latent, unconditional
+from genlat.methods.observation import Observation
+from genlat.nets.draw import Draw as Network
+from genlat.nets.draw import Film, Steps
+from genlat.state import Metrics, Player, State, advance, descend
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+  """DRAW.
+
+  Attributes:
+    net: encoder and decoder.
+    observation: likelihood of images given the canvas.
+    players: `draw`.
+    weights: w w_t, of the KL of each step.
+    ema: share of the averaged weights kept a step; 0 = off.
+    generative: it has a prior to sample from.
+  """
+
+  net: Network
+  observation: Observation
+  players: Mapping[str, Player]
+  weights: tuple[float, ...]
+  ema: float
+  generative: ClassVar[bool] = True
+
+  @classmethod
+  def from_config(
+    cls, config: ConfigDict, image_shape: tuple[int, int, int]
+  ) -> "Draw":
+    """Builds the network; raises ValueError for impossible values."""
+    _check(config)
+    block = config.draw
+    observation = Observation.from_config(config, min(image_shape[:2]))
+    own = ("scale",) if observation.learned_scale else ()
+    net = Network(
+      image_shape=image_shape,
+      steps=block.steps,
+      hidden=block.hidden,
+      latent=config.model.latent,
+      read=block.read,
+      write=block.write,
+      error_image=block.error_image,
+      learned_start=block.learned_start,
+      learned_cell=block.learned_cell,
+      dtype=DTYPES[config.model.dtype],
+      remat=config.model.remat,
+      unroll=block.unroll,
+    )
+    each = tuple(block.kl_weights) or (1.0,) * block.steps
+    return cls(
+      net=net,
+      observation=observation,
+      players=optimizers.players(
+        config, {"draw": ("draw", *own)}, dense=("draw",)
+      ),
+      weights=tuple(block.kl_weight * w for w in each),
+      ema=config.ema,
+    )
+
+  def frozen(self) -> dict[str, Any]:
+    """No weights are read from files."""
+    return {}
+
+  def init(self, rng: jax.Array, batch: Batch) -> State:
+    """The state at step 0."""
+    del batch
+    params, frozen = self.observation.init()
+    image = jnp.zeros((1, *self.net.image_shape))
+    noise = jnp.zeros((1, self.net.steps, self.net.latent))
+    params["draw"], stats = states.initialise(self.net, rng, image, noise)
+    return states.create(
+      params,
+      {"draw": stats},
+      self.players,
+      ema=self.ema > 0,
+      frozen=frozen,
+    )
+
+  def infer(self, params: PyTree, images: Images, noise: jax.Array) -> Steps:
+    """All steps of inference."""
+    out, _ = states.apply(
+      self.net, params["draw"], {}, images, noise, train=False
+    )
+    return out
+
+  def terms(
+    self,
+    params: PyTree,
+    frozen: PyTree,
+    images: Images,
+    noise: jax.Array,
+  ) -> tuple[Steps, jax.Array, jax.Array]:
+    """Steps, reconstruction term `[B]` and KL of each step `[B, T]`."""
+    steps = self.infer(params, images, noise)
+    rec = self.observation.nll(steps.canvas, images, params, frozen)
+    return steps, rec, elbo.kl_of_steps(steps.mean, steps.log_sigma)
+
+  def loss(self, before: State, params: PyTree, data: dict[str, jax.Array]):
+    """The objective, and the KL of each step beside it."""
+    _, rec, kl = self.terms(params, before.frozen, data["image"], data["noise"])
+    weighted = kl @ jnp.asarray(self.weights, kl.dtype)
+    loss = elbo.negative_elbo(rec, weighted, 1.0).mean()
+    metrics = {
+      "loss": loss,
+      "reconstruction": rec.mean(),
+      "kl": kl.sum(1).mean(),
+    }
+    metrics |= kl_names(kl.mean(0))
+    return loss, (metrics, {})
+
+  def train_step(
+    self, state: State, batch: Batch, rng: jax.Array
+  ) -> tuple[State, Metrics]:
+    """One step on one draw of the codes."""
+    images = batch["image"]
+    data = {"image": images, "noise": self._noise(rng, len(images))}
+    before = state
+
+    def loss(params: PyTree, part: dict[str, jax.Array]):
+      return self.loss(before, params, part)
+
+    state, metrics = descend(state, self.players, "draw", loss, data)
+    return advance(state, self.ema), metrics
+
+  def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
+    """The bound of one draw, its parts, and the error of its image, `[B]`."""
+    images, mean = batch["image"], state.averaged
+    noise = self._noise(rng, len(images))
+    steps, rec, kl = self.terms(mean.params, state.frozen, images, noise)
+    total = kl.sum(1)
+    loss = rec + kl @ jnp.asarray(self.weights, kl.dtype)
+    error = jnp.square(self.observation.image(steps.canvas) - images)
+    values = {"loss": loss, "reconstruction": rec, "kl": total}
+    values["mse"] = error.mean((1, 2, 3))
+    if self.bounded:
+      values["negative_elbo"] = rec + total
+    return values | kl_names(kl.T)
+
+  @property
+  def bounded(self) -> bool:
+    """Whether log-weights are nats: the observation model is a density."""
+    return self.observation.density
+
+  def log_weights(
+    self, state: State, batch: Batch, rng: jax.Array
+  ) -> jax.Array:
+    """Log p(x, z) - log q(z | x) of one draw of all steps, `[B]` nats.
+
+    Raises:
+      ValueError: where the observation model is no density.
+    """
+    if not self.bounded:
+      raise ValueError(
+        f"likelihood {self.observation.name!r} is no density of this data, so"
+        " there is no bound in nats: binarise the images, or train with"
+        " config.likelihood.name=logistic"
+      )
+    images, mean = batch["image"], state.averaged
+    noise = self._noise(rng, len(images))
+    steps, rec, _ = self.terms(mean.params, state.frozen, images, noise)
+    log_q = distributions.gaussian_log_prob(
+      steps.codes, steps.mean, 2.0 * steps.log_sigma
+    )
+    return distributions.standard_normal_log_prob(steps.codes) - log_q - rec
+
+  def encode(
+    self, state: State, images: Images, rng: jax.Array | None = None
+  ) -> Latent:
+    """Codes `[B, T, d]`: each step's mean given those before, or a draw."""
+    rows = len(images)
+    noise = jnp.zeros((rows, self.net.steps, self.net.latent))
+    if rng is not None:
+      noise = self._noise(rng, rows)
+    return self.infer(state.averaged.params, images, noise).codes
+
+  def decode(self, state: State, latent: Latent) -> Images:
+    """Mean images of codes `[B, T, d]`."""
+    canvas, _ = states.apply(
+      self.net,
+      state.averaged.params["draw"],
+      {},
+      latent,
+      train=False,
+      method="generate",
+    )
+    return self.observation.image(canvas)
+
+  def sample(
+    self,
+    state: State,
+    rng: jax.Array,
+    n: int,
+    condition: jax.Array | None = None,
+  ) -> Images:
+    """Mean images of codes drawn from N(0, I) at every step."""
+    unconditional(condition, "draw")
+    return self.decode(state, self._noise(rng, n))
+
+  def film(
+    self, state: State, rng: jax.Array, n: int, images: Images | None = None
+  ) -> Film:
+    """`n` samples as they are painted, or copies of `images`.
+
+    The canvas is shown: mean images `[n, T + 1, H, W, C]` in [0, 1].
+    """
+    noise = self._noise(rng, n)
+    params = state.averaged.params["draw"]
+    given = () if images is None else (images, noise)
+    film, _ = states.apply(
+      self.net, params, {}, noise, *given, train=False, method="film"
+    )
+    shown = film.canvas.reshape(-1, *self.net.image_shape)
+    shown = self.observation.image(shown).reshape(film.canvas.shape)
+    return film._replace(canvas=shown)
+
+  def _noise(self, rng: jax.Array, rows: int) -> jax.Array:
+    """Standard normal, `[B, T, d]`: anew for every step of the drawing."""
+    return jax.random.normal(rng, (rows, self.net.steps, self.net.latent))
+
+
+def kl_names(values: jax.Array) -> dict[str, jax.Array]:
+  """The KL of each step by name, `kl_step/01` and on; `[T, ...]`."""
+  return {f"kl_step/{t:02d}": value for t, value in enumerate(values, 1)}
+
+
+def _check(config: ConfigDict) -> None:
+  """Raises ValueError for values that make no network."""
+  block, model = config.draw, config.model
+  least = {"steps": 1, "hidden": 1, "read": 0, "write": 0, "unroll": 1}
+  for key, low in least.items():
+    if block[key] < low:
+      raise ValueError(
+        f"config.draw.{key} must be at least {low}; got {block[key]}"
+      )
+  weights = tuple(block.kl_weights)
+  if weights and len(weights) != block.steps:
+    raise ValueError(
+      f"config.draw.kl_weights must be {block.steps} numbers, one a step, or"
+      f" none; got {len(weights)}"
+    )
+  if min((block.kl_weight, *weights)) < 0:
+    raise ValueError("config.draw.kl_weight and kl_weights must be 0 or more")
+  if model.latent < 1:
+    raise ValueError(
+      f"config.model.latent must be at least 1; got {model.latent}"
+    )
+  if model.dtype not in DTYPES:
+    raise ValueError(
+      f"config.model.dtype must be one of {', '.join(DTYPES)};"
+      f" got {model.dtype!r}"
+    )
+  if config.likelihood.activation != "sigmoid":
+    raise ValueError(
+      "draw compares an image with the sigmoid of its canvas: set"
+      " config.likelihood.activation to sigmoid"
+    )
+  if config.likelihood.name == "perceptual":
+    raise ValueError(
+      "draw takes config.likelihood.name bernoulli, gaussian, logistic, l1 or"
+      " l2; got 'perceptual'"
+    )
