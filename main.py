@@ -16,6 +16,7 @@ MODES = (
   "sample",
   "reconstruct",
   "interpolate",
+  "film",
   "fit",
   "replay",
 )
@@ -34,6 +35,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", "", "Picture (.png) or arrays (.npz).")
 _LABELS = flags.DEFINE_string("labels", "", "Of the samples, by comma.")
 _TEXT = flags.DEFINE_multi_string("text", [], "A caption; may be repeated.")
+_COPIES = flags.DEFINE_bool("copies", False, "Film images of the data.")
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "Of the run; 0 = detect.")
 _PROCESS = flags.DEFINE_integer("process", 0, "Index of this process.")
@@ -96,6 +98,7 @@ def main(argv: list[str]) -> int:
       _OUT.value,
       _LABELS.value,
       tuple(_TEXT.value),
+      _COPIES.value,
     ),
     command.Peers(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value),
   )

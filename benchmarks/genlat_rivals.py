@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.alternate import Rival
-from genlat import methods, sharding, trained
+from genlat import generation, methods, sharding
 from genlat import run as runs
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
@@ -45,7 +45,7 @@ def make_run(
     method: instead of the one that the configuration names.
   """
   config = runs.resolve(config, source)
-  mesh = trained.make_mesh(config.mesh.fsdp)
+  mesh = generation.make_mesh(config.mesh.fsdp)
   return runs.Run(
     config=config,
     workdir=pathlib.Path(),

@@ -27,6 +27,7 @@ class Options:
     seed: of the draw.
     out: file to write; '' = in the work directory.
     labels: of the samples, by comma; '' = the prior's own.
+    copies: whether a film is of images of the data.
     text: captions of the samples; () = of the training data.
   """
 
@@ -36,6 +37,7 @@ class Options:
   out: str
   labels: str = ""
   text: tuple[str, ...] = ()
+  copies: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,12 +188,30 @@ def _interpolate(
   sample.write(_target(workdir, options, "interpolations.png"), paths)
 
 
+def _film(config: ConfigDict, workdir: pathlib.Path, options: Options) -> None:
+  from genlat import films, loading, sample
+
+  model = loading.load(workdir, options.checkpoint, config=config)
+  images = None
+  if options.copies:
+    images = sample.real_images(config, options.n, options.seed)
+  reel = model.film(options.n, options.seed, images)
+  out = _target(workdir, options, "film.gif")
+  if out.suffix in films.MOVING:
+    films.save_moving(out, reel)
+    print(out)
+  else:
+    strip = films.strip(reel)
+    sample.write(out, strip[None])
+
+
 def _target(workdir: pathlib.Path, options: Options, name: str) -> pathlib.Path:
   return pathlib.Path(options.out) if options.out else workdir / name
 
 
 MODES: dict[str, Mode] = {
   "evaluate": _evaluate,
+  "film": _film,
   "fit": _fit,
   "interpolate": _interpolate,
   "reconstruct": _reconstruct,

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from genlat import sharding
+from genlat import scans, sharding
+from genlat.methods.method import Method
 from genlat.state import State
 
 
@@ -47,7 +48,7 @@ def compiled(
 
   Args:
     name: 'sample', 'sample_of', 'codes_of', 'decode', 'encode', 'draw',
-      'posterior' or 'assign'.
+      'posterior', 'assign', 'film' or 'film_of'.
     key: the method.
     law: the prior that was fitted after training, or None.
     mesh: the devices, which share the rows.
@@ -86,6 +87,16 @@ def compiled(
   def draw(state: State, images: jax.Array, rng: jax.Array) -> Any:
     return method.encode(state, inputs(sharding.split_rows(images)), rng)
 
+  def film(state: State, rng: jax.Array) -> Any:
+    return shown(method.film(state, rng, chunk))
+
+  def film_of(state: State, images: jax.Array, rng: jax.Array) -> Any:
+    rows = inputs(sharding.split_rows(images))
+    return shown(method.film(state, rng, chunk, rows))
+
+  def shown(film: Any) -> Any:
+    return film._replace(canvas=to_uint8(film.canvas))
+
   def assign(state: State, images: jax.Array) -> jax.Array:
     return method.assign(state, inputs(sharding.split_rows(images)))
 
@@ -102,6 +113,8 @@ def compiled(
     "decode": decode,
     "encode": encode,
     "draw": draw,
+    "film": film,
+    "film_of": film_of,
   }
   return sharding.compile(
     functions[name], mesh, out_shardings=sharding.replicated(mesh)
@@ -116,3 +129,23 @@ def to_uint8(images: jax.Array) -> jax.Array:
 def to_host(array: jax.Array) -> np.ndarray:
   """A replicated array as numpy, on any process."""
   return np.asarray(array.addressable_data(0))
+
+
+def make_mesh(fsdp: int) -> Mesh:
+  """A mesh over all devices, `fsdp` of them a copy; scans are told of it."""
+  mesh = sharding.make_mesh(fsdp)
+  scans.use_platform(mesh.devices.flat[0].platform)
+  return mesh
+
+
+def abstract_state(
+  method: Method, image_shape: tuple[int, int, int], mesh: Mesh
+) -> State:
+  """Shapes, dtypes and shardings of the method's state; nothing is run."""
+  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  shapes = jax.eval_shape(method.init, jax.random.key(0), {"image": images})
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    sharding.state_sharding(shapes, mesh),
+  )

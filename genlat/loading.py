@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 
 from genlat import methods, priors, workdir
 from genlat.checkpoint import Checkpoints
+from genlat.generation import abstract_state, make_mesh
 from genlat.texts import captions, told
-from genlat.trained import Trained, abstract_state, make_mesh
+from genlat.trained import Trained
 
 
 def load(

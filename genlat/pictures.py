@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from genlat import grids
+from genlat import films, grids
 from genlat.logbook import Logbook
 from genlat.run import Run
 from genlat.state import State
@@ -51,6 +51,9 @@ class Pictures:
       flat = sheet.reshape(-1, *sheet.shape[2:])
       columns = grids.grid(flat, sheet.shape[1], border=True)
       self._logbook.images(step, "classes", columns)
+    if model.painting:
+      reel = model.film(SIDE, seed=self._run.config.seed)
+      self._logbook.images(step, "film", films.strip(reel, enlarge=2))
     pairs = grids.side_by_side(
       self._images, model.reconstruct(self._images), SIDE
     )

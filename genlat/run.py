@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from genlat import data as datasets
-from genlat import methods, scans, sharding, trained, workdir
+from genlat import generation, methods, scans, sharding, workdir
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
 from genlat.data.source import Source
@@ -102,7 +102,7 @@ class Run:
   def abstract(self) -> State:
     """Shapes and shardings of the state."""
     shape = self.train.image_shape
-    return trained.abstract_state(self.method, shape, self.mesh)
+    return generation.abstract_state(self.method, shape, self.mesh)
 
   @property
   def layout(self) -> Any:
@@ -162,7 +162,7 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   if config.data.validation:
     validation = datasets.load(config.data, "validation")
   config = resolve(config, source)
-  mesh = trained.make_mesh(config.mesh.fsdp)
+  mesh = generation.make_mesh(config.mesh.fsdp)
   method = methods.build(config, source.image_shape)
   if isinstance(method, Conditional) and method.text:
     source = told.for_run(source, config.text, directory, config.seed, say)

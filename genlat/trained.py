@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from genlat import priors, scans, sharding
+from genlat import priors
+from genlat.films import Reel, frames
 from genlat.generation import Key, compiled, to_host
-from genlat.methods.method import Assigning, Conditional, Method
+from genlat.methods.method import Assigning, Conditional, Method, Painting
 from genlat.state import State
 from genlat.texts.captions import Captions
 
@@ -255,6 +255,44 @@ class Trained:
     return flat.reshape(len(a), steps, *self.image_shape)
 
   @property
+  def painting(self) -> bool:
+    """Whether it makes images in steps, which can be filmed."""
+    return isinstance(self.method, Painting)
+
+  def film(
+    self, n: int, seed: int = 0, images: np.ndarray | None = None
+  ) -> Reel:
+    """Drawings step by step, with the windows of each stroke.
+
+    Args:
+      n: how many; the first of `images` where they are given.
+      seed: of the draw.
+      images: uint8 `[N, H, W, C]` to be copied; None for samples.
+
+    Raises:
+      ValueError: for a model that does not draw, or more than one call makes.
+    """
+    if not self.painting:
+      raise ValueError(f"{self.config.method} does not draw in steps")
+    if not 1 <= n <= self._chunk:
+      raise ValueError(f"a film is of 1 to {self._chunk} drawings; got {n}")
+    key = jax.random.key(seed)
+    if images is None:
+      film = self._call("film")(self.state, key)
+    else:
+      images = self._checked(images)[:n]
+      n = len(images)
+      rows = images[np.arange(self._chunk) % n]
+      film = self._call("film_of")(self.state, rows, key)
+    film = jax.tree.map(lambda x: to_host(x)[:n], film)
+    block = self.config.draw
+    return Reel(
+      film.canvas,
+      frames(film.written, block.write),
+      frames(film.seen, block.read),
+    )
+
+  @property
   def _chunk(self) -> int:
     rows = OFFICIAL if self.config.evaluation.batch_statistics else CHUNK
     return -(-rows // self.mesh.size) * self.mesh.size
@@ -289,23 +327,3 @@ class Trained:
     law = None if self.prior is None else self.prior.law
     key = Key(self.method, self.config.data.binarise != "none")
     return compiled(name, key, law, self.mesh, self._chunk)
-
-
-def make_mesh(fsdp: int) -> Mesh:
-  """A mesh over all devices, `fsdp` of them a copy; scans are told of it."""
-  mesh = sharding.make_mesh(fsdp)
-  scans.use_platform(mesh.devices.flat[0].platform)
-  return mesh
-
-
-def abstract_state(
-  method: Method, image_shape: tuple[int, int, int], mesh: Mesh
-) -> State:
-  """Shapes, dtypes and shardings of the method's state; nothing is run."""
-  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  shapes = jax.eval_shape(method.init, jax.random.key(0), {"image": images})
-  return jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    shapes,
-    sharding.state_sharding(shapes, mesh),
-  )

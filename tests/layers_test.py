@@ -23,7 +23,7 @@ RUNS = {
   "trained",
 }
 PARTS = {"methods", "priors", "data", "metrics", "optimizers", "texts"}
-SERVICES = {"checkpoint", "logbook", "grids", "workdir", "watchdog"}
+SERVICES = {"checkpoint", "films", "grids", "logbook", "watchdog", "workdir"}
 BASE = {"state", "scans", "sharding", "files"}
 MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
 
@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
   "genlat": {"loading"},
-  "command": {"data", "sharding", "watchdog"} | RUNS,
+  "command": {"data", "films", "sharding", "watchdog"} | RUNS,
   **{run: RUNS | PARTS | SERVICES | BASE for run in RUNS},
   "methods": MODEL | {"scans"},
   "priors": MODEL | {"files", "scans", "sharding"},
@@ -44,6 +44,7 @@ LAYERS: dict[str, set[str]] = {
   "data": {"state", "sharding"},
   "checkpoint": {"state", "sharding"},
   "logbook": {"files", "state", "sharding"},
+  "films": {"files", "grids"},
   "grids": {"files", "state", "sharding"},
   "optimizers": {"state"},
   "losses": {"distributions"},

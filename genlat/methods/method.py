@@ -154,6 +154,24 @@ class Assigning(Protocol):
 
 
 @runtime_checkable
+class Painting(Protocol):
+  """A method that makes an image in steps on a canvas."""
+
+  def film(
+    self, state: State, rng: jax.Array, n: int, images: Images | None = None
+  ) -> Any:
+    """The canvas after each step, and its windows (`nets.draw.Film`).
+
+    Args:
+      state: the weights.
+      rng: of the draw.
+      n: how many.
+      images: to be copied, `[n, H, W, C]`; None for samples.
+    """
+    ...
+
+
+@runtime_checkable
 class Watched(Protocol):
   """A method that sees from its metrics when a run goes wrong."""
 
