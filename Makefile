@@ -34,7 +34,7 @@ test: $(READY)
 	@VENV=$(VENV) tools/check.sh $(ARGS)
 
 test-all: $(READY)
-	@VENV=$(VENV) tools/check.sh -m 'slow or not slow' $(ARGS)
+	@GENLAT_OPTIMISED=1 VENV=$(VENV) tools/check.sh -m 'slow or not slow' $(ARGS)
 
 check: $(READY)
 	@VENV=$(VENV) tools/check.sh --static

@@ -95,7 +95,8 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     "generator": {"decoder", "code_generator"},
   }
   for who, value in wanted.items():
-    loss, (_, stats) = getattr(made, f"{who}_turn")(state, state.params, data)
+    turn = jax.jit(getattr(made, f"{who}_turn"))
+    loss, (_, stats) = turn(state, state.params, data)
     np.testing.assert_allclose(loss, value, rtol=1e-4, err_msg=who)
     assert set(stats) == moving[who], who
 
@@ -107,13 +108,14 @@ def test_undecided_judges_lose_their_bits():
     zero = jax.tree.map(jnp.zeros_like, params[net]["head"])
     params[net] = {**params[net], "head": zero}
   state = state.replace(params=params)
-  _, metrics = made.train_step(state, batch, jax.random.key(0))
+  _, metrics = jax.jit(made.train_step)(state, batch, jax.random.key(0))
   bit = math.log(2.0)
   np.testing.assert_allclose(metrics["code_discriminator"], 2 * bit, rtol=1e-5)
   data = made.draws(batch, jax.random.key(0))
-  _, (found, _) = made.image_discriminator_turn(state, params, data)
+  turn = jax.jit(made.image_discriminator_turn)
+  _, (found, _) = turn(state, params, data)
   np.testing.assert_allclose(found["image_discriminator"], 3 * bit, rtol=1e-5)
-  _, (found, _) = made.generator_turn(state, params, data)
+  _, (found, _) = jax.jit(made.generator_turn)(state, params, data)
   np.testing.assert_allclose(found["information"], 0.0, atol=1e-5)
 
 
@@ -127,31 +129,31 @@ def test_a_step_down_lowers_its_own_loss(who):
   state = state.replace(params=large)
   data = made.draws(batch, jax.random.key(0))
   turn = lambda p: getattr(made, f"{who}_turn")(state, p, data)[0]
-  before, slope = jax.value_and_grad(turn)(state.params)
+  before, slope = jax.jit(jax.value_and_grad(turn))(state.params)
   moving = {net: slope[net] for net in made.players[who].nets}
   norm = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(moving)))
   step = lambda p, g: p - 0.01 * g / norm
   params = dict(state.params)
   for net, g in moving.items():
     params[net] = jax.tree.map(step, params[net], g)
-  assert float(turn(params)) < float(before)
+  assert float(jax.jit(turn)(params)) < float(before)
 
 
 def test_the_second_phase_starts_where_the_first_ended():
   made, state, batch = method(("aae.simultaneous", True))
   key = jax.random.key(0)
-  after, _ = made.train_step(state, batch, key)
+  after, _ = jax.jit(made.train_step)(state, batch, key)
   data = made.draws(batch, key)
   moved = dict(state.params)
   for who in ("code_discriminator", "encoder", "decoder"):
     turn = lambda p, w=who: getattr(made, f"{w}_turn")(state, p, data)[0]
-    slope = jax.grad(turn)(state.params)[who]
+    slope = jax.jit(jax.grad(turn))(state.params)[who]
     moved[who] = jax.tree.map(
       lambda p, g: p - 0.05 * g, state.params[who], slope
     )
   between = state.replace(params=moved)
   turn = lambda p: made.generator_turn(between, p, data)[0]
-  slope = jax.grad(turn)(moved)
+  slope = jax.jit(jax.grad(turn))(moved)
   for net in ("code_generator", "decoder"):
     jax.tree.map(
       lambda q, p, g: np.testing.assert_allclose(q, p - 0.05 * g, atol=1e-5),
@@ -168,7 +170,8 @@ def test_a_critic_s_loss_knows_no_level():
   )
   data = made.draws(batch, jax.random.key(0))
   turn = lambda p: made.image_discriminator_turn(state, p, data)[0]
-  slope = jax.grad(turn)(state.params)["image_discriminator"]["head"]["bias"]
+  slope = jax.jit(jax.grad(turn))(state.params)["image_discriminator"]
+  slope = slope["head"]["bias"]
   np.testing.assert_allclose(slope, 0.0, atol=1e-6)
 
 

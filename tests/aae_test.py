@@ -77,7 +77,7 @@ def test_each_turn_moves_the_trees_of_the_table():
 
 def gradient(made, state, turn, data):
   loss = lambda p: getattr(made, f"{turn}_turn")(state, p, data)[0]
-  return jax.grad(loss)(state.params)
+  return jax.jit(jax.grad(loss))(state.params)
 
 
 def zero(tree: Any) -> bool:
@@ -108,9 +108,10 @@ def test_the_classifier_s_information_can_leave_the_trunk_alone():
 def test_features_measure_and_do_not_move():
   made, state, batch = method()
   data = made.draws(batch, jax.random.key(0))
-  same = made.error(state, state.params, data["image"], data["image"])
+  same = made.error(state, state.params, data, data["image"])
   np.testing.assert_array_equal(same, np.zeros(6))
-  _, (_, stats) = made.decoder_turn(state, state.params, data)
+  turn = jax.jit(made.decoder_turn)
+  _, (_, stats) = turn(state, state.params, data)
   assert set(stats) == {"decoder"}
   assert not zero(gradient(made, state, "decoder", data)["decoder"])
 
@@ -121,7 +122,7 @@ def test_without_b_the_error_is_of_pixels_and_knows_no_discriminator():
   assert zero(gradient(made, state, "decoder", data)["image_discriminator"])
   copies = jnp.zeros_like(data["image"])
   np.testing.assert_allclose(
-    made.error(state, state.params, data["image"], copies),
+    made.error(state, state.params, data, copies),
     jnp.square(data["image"]).mean((1, 2, 3)),
     rtol=1e-5,
   )
@@ -199,9 +200,9 @@ def test_averages_move_in_a_network_s_own_turn_and_with_real_images():
   made, state, batch = method(
     "lp_aae_supervised_mnist", ("optimizer.lr", 1e-12)
   )
-  after, _ = made.train_step(state, batch, jax.random.key(0))
+  after, _ = jax.jit(made.train_step)(state, batch, jax.random.key(0))
   data = made.draws(batch, jax.random.key(0))
-  _, wanted = made.judge(state, state.params, data["image"])
+  _, wanted = made.judge(state, state.params, data["image"], None)
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
     after.stats["image_discriminator"],
@@ -267,7 +268,8 @@ def test_a_gaussian_posterior_draws():
 @pytest.mark.parametrize("prior", ["ring", "swiss_roll"])
 def test_published_priors_can_be_matched(prior):
   made, state, batch = method("aae_mnist", ("aae.prior", prior))
-  after, metrics = made.train_step(state, batch, jax.random.key(0))
+  step = jax.jit(made.train_step)
+  after, metrics = step(state, batch, jax.random.key(0))
   assert np.isfinite(metrics["loss"])
   assert made.sample(after, jax.random.key(1), 2).shape == (2, 8, 8, 1)
 

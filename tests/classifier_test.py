@@ -1,5 +1,7 @@
 """Laws of the classifier that scores samples, and of cluster agreement."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -17,8 +19,13 @@ def digits(tmp_path, monkeypatch):
   return [data.load(config, split) for split in ("train", "test")]
 
 
-def test_it_learns_digits_and_is_trained_once(digits, tmp_path, capsys):
+def test_it_learns_digits_and_is_trained_once(
+  digits, tmp_path, capsys, monkeypatch
+):
   train, test = digits
+  thin = functools.partial(classifier.Classifier, channels=(16, 32))
+  monkeypatch.setattr(classifier, "Classifier", thin)
+  classifier._compiled.cache_clear()
   judge = classifier.trained(train, 10, 80)
   held_out = test.read(np.arange(len(test)))
   found = judge.logits([held_out["image"][:200], held_out["image"][200:]])
@@ -34,6 +41,7 @@ def test_it_learns_digits_and_is_trained_once(digits, tmp_path, capsys):
   classifier.trained(train, 10, 1)
   assert classifier._read(file) is None
   assert "damaged" in capsys.readouterr().err
+  classifier._compiled.cache_clear()  # of the thin network
 
 
 def test_a_source_without_labels_is_refused(digits):

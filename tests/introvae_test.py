@@ -110,23 +110,26 @@ def test_the_official_code_s_retained_graph_gives_our_gradients():
       mean, lv = encode(phi, x)
       return mean + jnp.exp(0.5 * lv) * eps
 
-    z = code(phi)
-    graph = lambda theta: (decode(theta, noise), decode(theta, z))
-    (fake, image), back = jax.vjp(graph, theta)
     sse = lambda image: ((image - x) ** 2).sum((1, 2, 3)).mean()
 
-    def loss_e(phi):
+    def loss_e(phi, theta, fake, image):
       margin = kl(phi, x) + 0.25 * (
         jax.nn.relu(3.0 - kl(phi, image)) + jax.nn.relu(3.0 - kl(phi, fake))
       )
       return 0.05 * sse(decode(theta, code(phi))) + margin
 
-    step = jax.grad(loss_e)(phi)
-    after = jax.tree.map(lambda p, g: p - g, phi, step)
-    from_e = 0.05 * jax.grad(sse)(image)
-    from_g = jax.grad(lambda i: 0.5 * kl(after, i))
-    (wanted,) = back((from_g(fake), from_e + from_g(image)))
+    @jax.jit  # one compilation in place of hundreds
+    def by_hand(phi, theta):
+      graph = lambda theta: (decode(theta, noise), decode(theta, code(phi)))
+      (fake, image), back = jax.vjp(graph, theta)
+      step = jax.grad(lambda p: loss_e(p, theta, fake, image))(phi)
+      after = jax.tree.map(lambda p, g: p - g, phi, step)
+      from_e = 0.05 * jax.grad(sse)(image)
+      from_g = jax.grad(lambda i: 0.5 * kl(after, i))
+      (wanted,) = back((from_g(fake), from_e + from_g(image)))
+      return after, wanted
 
+    after, wanted = by_hand(phi, theta)
     new, metrics = play(made, state, d)
     assert float(metrics["hinge_active"]) > 0
     close(new.params["encoder"], after, rtol=1e-9, atol=1e-12)
@@ -165,7 +168,9 @@ def test_the_decoder_meets_the_encoder_that_has_moved():
     params["encoder_before"] = params["encoder"]
     return made.decoder_turn(state, params, d)[0]
 
-  minus = jax.tree.map(jnp.negative, jax.grad(loss)(state.params["decoder"]))
+  minus = jax.tree.map(
+    jnp.negative, jax.jit(jax.grad(loss))(state.params["decoder"])
+  )
   close(moves[1], minus, rtol=1e-4, atol=1e-6)
   difference = jax.tree.map(lambda a, b: a - b, *moves)
   assert largest(difference) > 1e-4
@@ -180,14 +185,19 @@ def test_without_the_game_it_is_the_vae_of_the_same_weights():
   assert isinstance(vae, Vae)
   d = data(made)
   one, _ = play(made, state, d)
-  two, _ = made.warm(state, d)
+  two, _ = jax.jit(made.warm)(state, d)
+
+  @jax.jit
+  def together(joint, d):
+    return states.descend_together(
+      joint,
+      vae.players,
+      {"vae": functools.partial(vae.loss, joint)},
+      {"image": d["image"], "noise": d["noise"][:, :1]},
+    )
+
   joint = states.create(state.params, state.stats, vae.players)
-  three, _ = states.descend_together(
-    joint,
-    vae.players,
-    {"vae": functools.partial(vae.loss, joint)},
-    {"image": d["image"], "noise": d["noise"][:, :1]},
-  )
+  three, _ = together(joint, d)
   close(one.params, two.params, rtol=1e-4, atol=1e-6)
   close(one.params, three.params, rtol=1e-4, atol=1e-6)
 
@@ -206,7 +216,7 @@ def test_the_kl_of_samples_alone_still_moves_the_decoder():
 
 def test_the_official_pretraining_weighs_all_by_one():
   made, state = method(*OFFICIAL, ("introvae.plain_pretrain", True))
-  _, metrics = made.warm(state, data(made))
+  _, metrics = jax.jit(made.warm)(state, data(made))
   wanted = metrics["reconstruction"] + metrics["kl_real"]
   np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-6)
 
@@ -232,11 +242,17 @@ def test_averages_move_with_the_passes_that_the_key_names():
     d = data(made)
     new, _ = play(made, state, d)
     show = made.nets.observation.mean
-    mean, lv, _ = made.encode_in(state.params, state.stats, d["image"])
-    z = mean + jnp.exp(0.5 * lv) * d["noise"][:, 0]
-    raw, _ = made.decode_in(state.params, state.stats, z)
-    fake, first = made.decode_in(state.params, state.stats, d["prior"])
-    _, second = made.decode_in(state.params, {"decoder": first}, z)
+
+    @jax.jit
+    def passes(state, d, made=made):
+      mean, lv, _ = made.encode_in(state.params, state.stats, d["image"])
+      z = mean + jnp.exp(0.5 * lv) * d["noise"][:, 0]
+      raw, _ = made.decode_in(state.params, state.stats, z)
+      fake, first = made.decode_in(state.params, state.stats, d["prior"])
+      _, second = made.decode_in(state.params, {"decoder": first}, z)
+      return raw, fake, second
+
+    raw, fake, second = passes(state, d)
     images = [d["image"], show(raw), show(fake), show(raw), show(fake)]
     stem = state.params["encoder"]["stem"]["kernel"]
     average = jnp.zeros(4)
@@ -256,7 +272,8 @@ def test_age_s_regulariser_judges_the_batch():
   made, state = method(("introvae.regulariser", "age"))
   d = data(made)
   _, metrics = play(made, state, d)
-  mean, _, _ = made.encode_in(state.params, state.stats, d["image"])
+  encode = lambda x: made.encode_in(state.params, state.stats, x)[0]
+  mean = jax.jit(encode)(d["image"])
   wanted = elbo.kl_standard_normal(
     mean.mean(0)[None], jnp.log(mean.var(0))[None]
   )
@@ -264,6 +281,7 @@ def test_age_s_regulariser_judges_the_batch():
   # No noise, and no KL of single images, in evaluation and pretraining.
   loud = d | {"noise": 9.0 + d["noise"]}
   for step in (made.turns, made.warm):
+    step = jax.jit(step)
     _, one = step(state, d)
     _, other = step(state, loud)
     np.testing.assert_array_equal(

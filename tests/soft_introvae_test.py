@@ -101,13 +101,14 @@ def test_both_losses_and_their_gradients_are_the_official_code_s(detach):
   phi, theta = state.params["encoder"], state.params["decoder"]
   new, metrics = play(made, state, d)
 
-  loss, slope = jax.value_and_grad(encoder)(phi, theta)
+  loss, slope = jax.jit(jax.value_and_grad(encoder))(phi, theta)
   np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
   moved = jax.tree.map(lambda p, g: p - g, phi, slope)
   close(new.params["encoder"], moved, atol=1e-6)
 
   after = new.params["encoder"]
-  loss, slope = jax.value_and_grad(decoder, 1)(after, theta, code(phi))
+  descent = jax.jit(jax.value_and_grad(decoder, 1))
+  loss, slope = descent(after, theta, code(phi))
   np.testing.assert_allclose(metrics["loss_decoder"], loss, rtol=1e-5)
   moved = jax.tree.map(lambda p, g: p - g, theta, slope)
   close(new.params["decoder"], moved, atol=1e-6)
@@ -122,7 +123,7 @@ def test_the_target_of_a_reconstruction_carries_gradient_unless_detached():
   made, state = method(*WEIGHTS)
   d = data(made)
   one, other = (
-    jax.grad(reference(made, state, d, detach=detach)[0])(
+    jax.jit(jax.grad(reference(made, state, d, detach=detach)[0]))(
       state.params["encoder"], state.params["decoder"]
     )
     for detach in (False, True)

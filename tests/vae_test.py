@@ -150,15 +150,16 @@ def test_iwae_with_a_gradient_of_the_weighted_samples():
     got, _ = method.terms(params, state, given, train=True)
     return got["log_p"] - got["log_q"] - got["reconstruction"]
 
-  share = jax.nn.softmax(log_weights(state.params), -1)
-  by_hand = jax.grad(lambda p: -(share * log_weights(p)).sum(1).mean())(
-    state.params
-  )
-  ours = jax.grad(lambda p: method.loss(state, p, given)[0])(state.params)
+  @jax.jit
+  def by_hand(params):
+    share = jax.nn.softmax(log_weights(params), -1)
+    return jax.grad(lambda p: -(share * log_weights(p)).sum(1).mean())(params)
+
+  ours = jax.jit(jax.grad(lambda p: method.loss(state, p, given)[0]))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-    ours,
-    by_hand,
+    ours(state.params),
+    by_hand(state.params),
   )
 
 
@@ -189,7 +190,7 @@ def test_the_limit_of_vanishing_noise_is_glf():
       return jnp.square(image - batch["image"]).sum((1, 2, 3)).mean()
 
     values, grads = zip(
-      *(jax.value_and_grad(f)(state.params) for f in (scaled, plain)),
+      *(jax.jit(jax.value_and_grad(f))(state.params) for f in (scaled, plain)),
       strict=True,
     )
     vectors = [_mean_head(g["encoder"], ae.nets.latent) for g in grads]

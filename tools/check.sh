@@ -42,7 +42,8 @@ section format "$python" -m ruff format --check .
 section lint "$python" -m ruff check .
 section types "$python" -m pyright --pythonpath "$python"
 if [ "${1:-}" != --static ]; then
-  section tests "$python" -m pytest "$@"
+  # A compilation uses one core: files of tests run side by side.
+  section tests "$python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
 fi
 
 if [ "$status" -ne 0 ]; then
