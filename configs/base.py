@@ -229,7 +229,7 @@ def smoke(config: ConfigDict) -> None:
   if config.aae.condition == "text":  # no image is drawn smaller
     config.data.image_size, config.model.channels = 16, (4, 4, 8)
   config.draw.steps = min(config.draw.steps, 3)
-  config.draw.hidden = 16
+  config.draw.hidden, config.draw.channels = 16, (3, 4)
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)

@@ -132,7 +132,7 @@ def text() -> ConfigDict:
 
 
 def draw() -> ConfigDict:
-  """Method draw."""
+  """Methods draw and conv_draw."""
   return ConfigDict(
     dict(
       steps=10,  # T
@@ -145,5 +145,6 @@ def draw() -> ConfigDict:
       kl_weight=1.0,
       kl_weights=(),  # one a step; () = ones
       unroll=1,  # steps of the scan that are unrolled
+      channels=(32, 64),  # of the convolutions (conv_draw)
     )
   )

@@ -15,6 +15,7 @@ from genlat import files
 
 GAP = 2  # pixels between tiles
 WHITE = 255
+MANY = 12  # lines of a panel that a legend still names
 
 Path = str | os.PathLike[str]
 
@@ -110,16 +111,17 @@ def curves(
     jsonl_path: a run's metrics.jsonl.
     png_path: the picture to write.
     panels: metrics that share a panel; those the run does not have are left
-      out.
+      out. A name that ends in '*' is every metric that begins so.
 
   Raises:
     ValueError: if the run has none of them.
   """
+  from matplotlib import colormaps
   from matplotlib.figure import Figure
 
   lines = _read(pathlib.Path(jsonl_path))
   known = set().union(*lines) - {"step", "split"}
-  shown = [[n for n in names if n in known] for names in panels]
+  shown = [_matching(names, known) for names in panels]
   shown = [names for names in shown if names]
   if not shown:
     raise ValueError(
@@ -142,10 +144,26 @@ def curves(
           label=split if len(names) == 1 else f"{name}, {split}",
         )
     axis.set(xlabel="step", title=names[0] if len(names) == 1 else "")
-    axis.legend()
+    if len(names) > MANY:  # from first to last: dark to light
+      axis.set(title=f"{names[0]} to {names[-1]}")
+      for i, line in enumerate(axis.get_lines()):
+        line.set_color(colormaps["viridis"](i / len(axis.get_lines())))
+    else:
+      axis.legend()
   picture = io.BytesIO()
   figure.savefig(picture, format="png", dpi=120)
   _replace(pathlib.Path(png_path), picture.getvalue())
+
+
+def _matching(names: Sequence[str], known: set[str]) -> list[str]:
+  """The metrics that a panel's names stand for."""
+  found = []
+  for name in names:
+    if name.endswith("*"):
+      found += sorted(k for k in known if k.startswith(name[:-1]))
+    elif name in known:
+      found.append(name)
+  return found
 
 
 def _encode(array: np.ndarray) -> bytes:

@@ -20,6 +20,7 @@ CURVES = (
   ("kl",),
   ("kl_real", "kl_rec", "kl_fake"),
   ("hinge_active", "spread"),
+  ("kl_step/*",),
 )
 
 

@@ -72,7 +72,7 @@ def test_an_unknown_preset_names_the_known():
 
 
 def one_a_method() -> list[str]:
-  return [f"{name}_mnist" for name in sorted(methods.METHODS)]
+  return [shipped.of_method(name) for name in sorted(methods.METHODS)]
 
 
 def trains(name: str, workdir: pathlib.Path, request) -> None:

@@ -37,7 +37,7 @@ class Case:
 
 @functools.cache
 def case(name: str, *changes: tuple[str, Any]) -> Case:
-  shipped_name = RICHEST.get(name, f"{name}_mnist")
+  shipped_name = RICHEST.get(name, shipped.of_method(name))
   config = shipped.config(shipped_name, "smoke", **dict(changes))
   config.players = {}
   method = shipped.build(config)
@@ -192,7 +192,7 @@ def test_bfloat16_computes_and_keeps_float32_weights(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_remat_changes_no_value(name):
-  plain, remat = sgd(name), sgd(name, ("model__remat", True))
+  plain, remat = (sgd(name, ("model__remat", on)) for on in (False, True))
   _, a = plain.step(plain.state(), plain.batch, jax.random.key(0))
   _, b = remat.step(remat.state(), remat.batch, jax.random.key(0))
   np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-6)

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from genlat import sharding
 from genlat.losses import elbo
 from genlat.metrics.likelihood import importance_bound
 from genlat.nets.draw import Draw as Network
+from genlat.nets.draw_convolutions import ReadNet, WriteNet
 from tests import shipped
 
 ROWS = 3
@@ -139,6 +141,62 @@ class _Loop:
       means.append(mean)
       sigmas.append(log_sigma)
     return canvas, np.stack(codes), np.stack(means), np.stack(sigmas)
+
+
+class Flat(nn.Module):
+  """No network at all, in a network's place: it only flattens."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Flattens."""
+    self.param("unused", nn.initializers.zeros_init(), ())
+    return x.reshape(x.shape[0], -1)
+
+
+class Stroke(nn.Module):
+  """The affine map of plain DRAW, in a network's place."""
+
+  @nn.compact
+  def __call__(self, state: jax.Array) -> jax.Array:
+    """Maps a state to a stroke."""
+    h, w, c = SHAPE
+    return nn.Dense(h * w * c, name="dense")(state).reshape(-1, h, w, c)
+
+
+def test_networks_that_do_nothing_leave_plain_draw():
+  plain = network(read=0, write=0)
+  other = network(read=0, write=0, read_net=Flat, write_net=Stroke)
+  variables = loud(plain)
+  p = dict(variables["params"])
+  p["write_net"] = {
+    "dense": {"kernel": p.pop("patch_kernel"), "bias": p.pop("patch_bias")}
+  }
+  p["read_net"] = {"unused": jnp.zeros(())}
+  x, noise = given(plain)
+  a = jax.jit(plain.apply)(variables, x, noise)
+  b = jax.jit(other.apply)({"params": p}, x, noise)
+  jax.tree.map(
+    lambda u, v: np.testing.assert_allclose(u, v, rtol=1e-4, atol=1e-5), a, b
+  )
+
+
+@pytest.mark.parametrize(
+  ("side", "whole", "feature_shape"),
+  [(28, True, (7, 7)), (12, False, (6, 6)), (5, False, (3, 3))],
+)
+def test_convolutions_have_the_sizes_of_the_sheet(side, whole, feature_shape):
+  eye = ReadNet(channels=(2, 3), whole=whole, dtype=jnp.float32)
+  hand = WriteNet(
+    shape=(side, side, 2), channels=(2, 3), whole=whole, dtype=jnp.float32
+  )
+  x, state = jnp.ones((2, side, side, 2)), jnp.ones((2, 5))
+  features, _ = eye.init_with_output(jax.random.key(0), x)
+  assert features.shape == (2, 3 * np.prod(feature_shape))
+  stroke, variables = hand.init_with_output(jax.random.key(0), state)
+  assert stroke.shape == (2, side, side, 2)
+  dense = variables["params"]["dense"]["kernel"]
+  assert dense.shape == (5, 3 * np.prod(feature_shape))
+  assert float(jnp.abs(stroke).max()) < 0.3  # the canvas begins as it was
 
 
 VARIANTS = {

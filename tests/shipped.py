@@ -28,6 +28,11 @@ SHAPES = {
 }
 
 
+def of_method(method: str) -> str:
+  """The configuration that stands for a method."""
+  return {"conv_draw": "conv_draw_a_mnist"}.get(method, f"{method}_mnist")
+
+
 def config(name: str, words: str = "", **changes: object) -> ConfigDict:
   """A shipped configuration, unlocked and with a known number of steps."""
   made = importlib.import_module(f"configs.{name}").get_config(words)

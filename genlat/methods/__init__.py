@@ -18,6 +18,7 @@ Builder = Callable[[ConfigDict, tuple[int, int, int]], Method]
 METHODS: dict[str, Builder] = {
   "aae": Aae.from_config,
   "ae": AutoEncoder.from_config,
+  "conv_draw": Draw.from_config,
   "draw": Draw.from_config,
   "glf": Glf.from_config,
   "introvae": Introvae.from_config,

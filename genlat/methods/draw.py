@@ -9,9 +9,13 @@ with one draw of z, a closed KL a step, and w = w_t = 1 in the paper. Equation
 11 prints the constant of the KL as T / 2; it is T d / 2. Intensities of colour
 images are taken as Bernoulli means in the paper: no bound then, as nothing
 that genlat reports in nats for them.
+
+As `conv_draw`, convolutional networks stand behind reading and before writing
+(`nets.draw_convolutions`).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,6 +31,7 @@ from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.methods.observation import Observation
 from genlat.nets.draw import Draw as Network
 from genlat.nets.draw import Film, Steps
+from genlat.nets.draw_convolutions import ReadNet, WriteNet, strides
 from genlat.state import Metrics, Player, State, advance, descend
 
 PyTree = Any
@@ -61,6 +66,9 @@ class Draw:
     block = config.draw
     observation = Observation.from_config(config, min(image_shape[:2]))
     own = ("scale",) if observation.learned_scale else ()
+    convolutions: dict[str, Any] = {}
+    if config.method == "conv_draw":
+      convolutions = _convolutions(config, image_shape)
     net = Network(
       image_shape=image_shape,
       steps=block.steps,
@@ -74,13 +82,16 @@ class Draw:
       dtype=DTYPES[config.model.dtype],
       remat=config.model.remat,
       unroll=block.unroll,
+      **convolutions,
     )
     each = tuple(block.kl_weights) or (1.0,) * block.steps
     return cls(
       net=net,
       observation=observation,
       players=optimizers.players(
-        config, {"draw": ("draw", *own)}, dense=("draw",)
+        config,
+        {"draw": ("draw", *own)},
+        dense=() if convolutions else ("draw",),
       ),
       weights=tuple(block.kl_weight * w for w in each),
       ema=config.ema,
@@ -250,6 +261,35 @@ class Draw:
 def kl_names(values: jax.Array) -> dict[str, jax.Array]:
   """The KL of each step by name, `kl_step/01` and on; `[T, ...]`."""
   return {f"kl_step/{t:02d}": value for t, value in enumerate(values, 1)}
+
+
+def _convolutions(
+  config: ConfigDict, image_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+  """The networks of variant A (draw.md 6.1)."""
+  block = config.draw
+  height, width, c = image_shape
+  channels, dtype = tuple(block.channels), DTYPES[config.model.dtype]
+  if not channels or min(channels) < 1:
+    raise ValueError(
+      f"config.draw.channels must be numbers of at least 1; got {channels}"
+    )
+  for n in (block.read, block.write):
+    strides(n or min(height, width), len(channels), not n)
+  stroke = (block.write, block.write) if block.write else (height, width)
+  shape: Any = (*stroke, c)
+  return {
+    "read_net": functools.partial(
+      ReadNet, channels=channels, whole=not block.read, dtype=dtype
+    ),
+    "write_net": functools.partial(
+      WriteNet,
+      shape=shape,
+      channels=channels,
+      whole=not block.write,
+      dtype=dtype,
+    ),
+  }
 
 
 def _check(config: ConfigDict) -> None:

@@ -18,6 +18,8 @@ The paper leaves open what the cells start from: zeros, as most code has it, or
 learned biases, too (`learned_cell`).
 """
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -25,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from genlat import scans
 from genlat.nets import attention
 from genlat.nets.recurrent import affine, lstm, lstm_bias, lstm_shapes
 
@@ -90,6 +93,10 @@ class Draw(nn.Module):
     dtype: of the LSTMs and affine maps; windows, codes and canvas are float32.
     remat: whether a step is recomputed on the way back.
     unroll: steps of the scan that are unrolled.
+    read_net: makes a network from what was read, `[B, N, N, C]` or the whole
+      image, to features `[B, n]`; None = as it is.
+    write_net: makes a network from the decoder's state `[B, h]` to a stroke,
+      `[B, N, N, C]` or the whole image; None = an affine map.
   """
 
   image_shape: tuple[int, int, int]
@@ -104,17 +111,29 @@ class Draw(nn.Module):
   dtype: Any
   remat: bool
   unroll: int
+  read_net: Callable[[], nn.Module] | None = None
+  write_net: Callable[[], nn.Module] | None = None
 
   def setup(self) -> None:
     """Makes all weights; the steps are pure functions of them."""
-    h, w, c = self.image_shape
-    seen = (self.read**2 if self.read else h * w) * c
-    seen *= 2 if self.error_image else 1
-    drawn = (self.write**2 if self.write else h * w) * c
-    self.encoder = self._lstm("encoder", seen + self.hidden)
+    *sides, c = self.image_shape
+    seen = (*((self.read,) * 2 if self.read else sides), c)
+    seen = (*seen[:2], 2 * c if self.error_image else c)
+    drawn = (*((self.write,) * 2 if self.write else sides), c)
+    self.stroke_shape = drawn
+    features = math.prod(seen)
+    self.eye: Any = None
+    if self.read_net is not None:
+      example = jnp.zeros((1, *seen))
+      self.eye, features = self._network("read_net", self.read_net, example)
+    self.encoder = self._lstm("encoder", features + self.hidden)
     self.decoder = self._lstm("decoder", self.latent)
     self.posterior = self._affine("posterior", 2 * self.latent)
-    self.patch = self._affine("patch", drawn)
+    if self.write_net is None:
+      self.patch: Any = self._affine("patch", math.prod(drawn))
+    else:
+      example = jnp.zeros((1, self.hidden))
+      self.patch, _ = self._network("write_net", self.write_net, example)
     count = attention.PARAMETERS
     self.read_window = self._affine("read_window", count) if self.read else {}
     self.write_window = (
@@ -131,6 +150,18 @@ class Draw(nn.Module):
     if self.learned_cell:
       names |= {"encoder_cell": (self.hidden,), "decoder_cell": (self.hidden,)}
     self.starts = {k: self.param(k, zeros, v) for k, v in names.items()}
+
+  def _network(
+    self, name: str, make: Callable[[], nn.Module], example: jax.Array
+  ) -> tuple[Any, int]:
+    """A network's weights as one parameter, and the size of its output.
+
+    Modules cannot be called inside of a scan's body; functions can.
+    """
+    net = make()
+    weights = self.param(name, lambda key: net.init(key, example)["params"])
+    out: Any = jax.eval_shape(net.apply, {"params": weights}, example)
+    return weights, math.prod(out.shape[1:])
 
   def _lstm(self, name: str, inputs: int) -> dict[str, jax.Array]:
     shapes = lstm_shapes(inputs, self.hidden)
@@ -221,6 +252,9 @@ class Draw(nn.Module):
   def _run(self, step: Any, start: Start, rows: jax.Array) -> Any:
     """All steps, as one scan."""
     body = jax.checkpoint(step) if self.remat else step
+    convolutional = not (self.read_net is self.write_net is None)
+    if not scans.rolled(convolutional):
+      return scans.scan(body, start, rows, convolutional=convolutional)
     return jax.lax.scan(body, start, rows, unroll=self.unroll)
 
   def _start(self, rows: int) -> Start:
@@ -248,6 +282,9 @@ class Draw(nn.Module):
     place = self._window("read", now.decoder)
     if place is not None:
       seen = attention.read(seen, place, self.read)
+    if self.read_net is not None:
+      out: Any = self.read_net().apply({"params": self.eye}, seen)
+      seen = out
     seen = seen.reshape(len(x), -1).astype(self.dtype)
     encoder, encoder_cell = lstm(
       self.encoder,
@@ -266,17 +303,19 @@ class Draw(nn.Module):
     self, now: Start, code: jax.Array
   ) -> tuple[Start, attention.Window | None]:
     """One stroke on the canvas."""
-    h, w, c = self.image_shape
+    h, w, _ = self.image_shape
     decoder, cell = lstm(
       self.decoder, code.astype(self.dtype), now.decoder, now.decoder_cell
     )
-    patch = affine(self.patch, decoder).astype(jnp.float32)
-    place = self._window("write", decoder)
-    if place is None:
-      stroke = patch.reshape(-1, h, w, c)
+    if self.write_net is None:
+      patch = affine(self.patch, decoder)
     else:
-      patch = patch.reshape(-1, self.write, self.write, c)
-      stroke = attention.write(patch, place, h, w)
+      out: Any = self.write_net().apply({"params": self.patch}, decoder)
+      patch = out
+    stroke = patch.astype(jnp.float32).reshape(-1, *self.stroke_shape)
+    place = self._window("write", decoder)
+    if place is not None:
+      stroke = attention.write(stroke, place, h, w)
     now = now._replace(
       decoder=decoder, decoder_cell=cell, canvas=now.canvas + stroke
     )
