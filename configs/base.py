@@ -204,6 +204,8 @@ def smoke(config: ConfigDict) -> None:
   if config.data.name not in ("digits", "shapes"):
     if config.data.name == "binarized_mnist":
       config.data.name, config.data.binarise = "mnist", "dynamic"
+    if config.data.name in ("two_digits", "cluttered_mnist"):
+      config.data.name = "mnist"
     grey = config.data.name in ("mnist", "fashion_mnist")
     config.data.image_size = config.data.image_size or (28 if grey else 32)
     config.data.name = "digits" if grey else "shapes"
@@ -230,6 +232,9 @@ def smoke(config: ConfigDict) -> None:
     config.data.image_size, config.model.channels = 16, (4, 4, 8)
   config.draw.steps = min(config.draw.steps, 3)
   config.draw.hidden, config.draw.channels = 16, (3, 4)
+  if config.method == "conv_draw_b":
+    config.data.image_size = config.draw.hidden = 8
+    config.draw.steps = config.model.latent = 2
   config.flow.hidden = 16
   config.flow.blocks = 1
   config.optimizer.warmup = min(config.optimizer.warmup, 2)

@@ -34,6 +34,19 @@ def table(
   return config
 
 
+def conv_b(data: str, *, steps: int, hidden: int, maps: int) -> ConfigDict:
+  """Variant B of convolutional DRAW; a likelihood of grey levels on colour."""
+  config = draw(data)
+  config.method = "conv_draw_b"
+  config.draw.steps, config.draw.hidden = steps, hidden
+  config.model.latent = maps
+  if data != "binarized_mnist":
+    config.likelihood.name = "logistic"
+    config.likelihood.scale = 0.05
+    config.likelihood.learned_scale = True
+  return config
+
+
 def finish(config: ConfigDict, words: str) -> ConfigDict:
   """Applies presets and locks."""
   presets = {

@@ -252,7 +252,7 @@ def test_labels_make_the_samples():
 
 def test_a_set_without_labels_is_refused_by_the_supervised_game():
   made, _, batch = method()
-  with pytest.raises(ValueError, match="needs labels"):
+  with pytest.raises(ValueError, match="needs a batch with 'label'"):
     made.draws({"image": batch["image"]}, jax.random.key(0))
 
 

@@ -4,7 +4,6 @@ import importlib
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
@@ -15,13 +14,8 @@ from tests import shipped
 def traced(config: ConfigDict, rows: int = 8) -> None:
   """Builds a configuration and traces one step of it, running nothing."""
   method = shipped.build(config)
-  shape = (rows, *shipped.image_shape(config))
-  batch = {
-    "image": jax.ShapeDtypeStruct(shape, jnp.float32),
-    "index": jax.ShapeDtypeStruct((rows,), jnp.int32),
-    "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
-  }
   key = jax.random.key(0)
+  batch = jax.eval_shape(lambda: shipped.batch(config, rows))
   state = jax.eval_shape(method.init, key, batch)
   after, metrics = jax.eval_shape(method.train_step, state, batch, key)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(

@@ -217,7 +217,7 @@ def test_steps_are_those_of_a_loop(name):
   loop = _Loop(net, variables)
   for row in range(ROWS):
     wanted = loop.infer(x[row], noise[row])
-    for a, b in zip(got, wanted, strict=True):
+    for a, b in zip(got[:4], wanted, strict=True):
       np.testing.assert_allclose(a[row], b, rtol=2e-4, atol=2e-5)
 
 

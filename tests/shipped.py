@@ -30,7 +30,8 @@ SHAPES = {
 
 def of_method(method: str) -> str:
   """The configuration that stands for a method."""
-  return {"conv_draw": "conv_draw_a_mnist"}.get(method, f"{method}_mnist")
+  named = {"conv_draw": "conv_draw_a_mnist"}
+  return named.get(method, f"{method}_mnist")
 
 
 def config(name: str, words: str = "", **changes: object) -> ConfigDict:

@@ -12,6 +12,7 @@ import math
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from genlat import distributions
 
@@ -27,18 +28,32 @@ def kl_standard_normal(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
   return distributions.gaussian_kl(mean, log_variance)
 
 
-def kl_of_steps(mean: jax.Array, log_sigma: jax.Array) -> jax.Array:
-  """KL(q(z_t|x, z_<t) || N(0, I)) of every step, `[B, T]`.
+def kl_of_steps(
+  mean: jax.Array,
+  log_sigma: jax.Array,
+  prior_mean: jax.Array | None = None,
+  prior_log_sigma: jax.Array | None = None,
+) -> jax.Array:
+  """KL(q(z_t|x, z_<t) || p(z_t|z_<t)) of every step, `[B, T]`.
 
   Gregor et al. 2015 (arXiv:1502.04623), equation 11 term by term, with d / 2
-  in place of the printed 1 / 2 for a step.
+  in place of the printed 1 / 2 for a step; with a prior of its own, log(s_p /
+  s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2 an element.
 
   Args:
-    mean: `[B, T, d]`.
-    log_sigma: log of the standard deviation, `[B, T, d]`.
+    mean: `[B, T, ...]`.
+    log_sigma: log of the standard deviation, like `mean`.
+    prior_mean: like `mean`; None for N(0, I).
+    prior_log_sigma: like `mean`; None for N(0, I).
   """
-  chex.assert_rank([mean, log_sigma], 3)
-  return distributions.gaussian_kl_elements(mean, 2.0 * log_sigma).sum(-1)
+  chex.assert_equal_shape([mean, log_sigma])
+  if prior_mean is not None and prior_log_sigma is not None:
+    chex.assert_equal_shape([mean, prior_mean, prior_log_sigma])
+    # In units of the prior, so that the same stable form serves.
+    mean = (mean - prior_mean) * jnp.exp(-prior_log_sigma)
+    log_sigma = log_sigma - prior_log_sigma
+  elements = distributions.gaussian_kl_elements(mean, 2.0 * log_sigma)
+  return elements.reshape(*mean.shape[:2], -1).sum(-1)
 
 
 def posterior_entropy(log_variance: jax.Array) -> jax.Array:

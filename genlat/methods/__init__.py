@@ -19,6 +19,7 @@ METHODS: dict[str, Builder] = {
   "aae": Aae.from_config,
   "ae": AutoEncoder.from_config,
   "conv_draw": Draw.from_config,
+  "conv_draw_b": Draw.from_config,
   "draw": Draw.from_config,
   "glf": Glf.from_config,
   "introvae": Introvae.from_config,

@@ -11,7 +11,8 @@ images are taken as Bernoulli means in the paper: no bound then, as nothing
 that genlat reports in nats for them.
 
 As `conv_draw`, convolutional networks stand behind reading and before writing
-(`nets.draw_convolutions`).
+(`nets.draw_convolutions`). As `conv_draw_b`, LSTMs are convolutional and
+p(z_t | z_<t) is learned (`nets.conv_draw`); the KL is to that.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ from genlat.losses import elbo
 from genlat.methods.autoencoding import DTYPES
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.methods.observation import Observation
+from genlat.nets.conv_draw import ConvDraw
 from genlat.nets.draw import Draw as Network
 from genlat.nets.draw import Film, Steps
 from genlat.nets.draw_convolutions import ReadNet, WriteNet, strides
@@ -50,7 +52,7 @@ class Draw:
     generative: it has a prior to sample from.
   """
 
-  net: Network
+  net: Network | ConvDraw
   observation: Observation
   players: Mapping[str, Player]
   weights: tuple[float, ...]
@@ -66,32 +68,14 @@ class Draw:
     block = config.draw
     observation = Observation.from_config(config, min(image_shape[:2]))
     own = ("scale",) if observation.learned_scale else ()
-    convolutions: dict[str, Any] = {}
-    if config.method == "conv_draw":
-      convolutions = _convolutions(config, image_shape)
-    net = Network(
-      image_shape=image_shape,
-      steps=block.steps,
-      hidden=block.hidden,
-      latent=config.model.latent,
-      read=block.read,
-      write=block.write,
-      error_image=block.error_image,
-      learned_start=block.learned_start,
-      learned_cell=block.learned_cell,
-      dtype=DTYPES[config.model.dtype],
-      remat=config.model.remat,
-      unroll=block.unroll,
-      **convolutions,
-    )
     each = tuple(block.kl_weights) or (1.0,) * block.steps
     return cls(
-      net=net,
+      net=_network(config, image_shape),
       observation=observation,
       players=optimizers.players(
         config,
         {"draw": ("draw", *own)},
-        dense=() if convolutions else ("draw",),
+        dense=("draw",) if config.method == "draw" else (),
       ),
       weights=tuple(block.kl_weight * w for w in each),
       ema=config.ema,
@@ -106,7 +90,7 @@ class Draw:
     del batch
     params, frozen = self.observation.init()
     image = jnp.zeros((1, *self.net.image_shape))
-    noise = jnp.zeros((1, self.net.steps, self.net.latent))
+    noise = jnp.zeros((1, self.net.steps, *self.net.code_shape))
     params["draw"], stats = states.initialise(self.net, rng, image, noise)
     return states.create(
       params,
@@ -133,7 +117,7 @@ class Draw:
     """Steps, reconstruction term `[B]` and KL of each step `[B, T]`."""
     steps = self.infer(params, images, noise)
     rec = self.observation.nll(steps.canvas, images, params, frozen)
-    return steps, rec, elbo.kl_of_steps(steps.mean, steps.log_sigma)
+    return steps, rec, elbo.kl_of_steps(*steps[2:])
 
   def loss(self, before: State, params: PyTree, data: dict[str, jax.Array]):
     """The objective, and the KL of each step beside it."""
@@ -201,14 +185,20 @@ class Draw:
     log_q = distributions.gaussian_log_prob(
       steps.codes, steps.mean, 2.0 * steps.log_sigma
     )
-    return distributions.standard_normal_log_prob(steps.codes) - log_q - rec
+    if steps.prior_mean is None or steps.prior_log_sigma is None:
+      log_p = distributions.standard_normal_log_prob(steps.codes)
+    else:
+      log_p = distributions.gaussian_log_prob(
+        steps.codes, steps.prior_mean, 2.0 * steps.prior_log_sigma
+      )
+    return log_p - log_q - rec
 
   def encode(
     self, state: State, images: Images, rng: jax.Array | None = None
   ) -> Latent:
     """Codes `[B, T, d]`: each step's mean given those before, or a draw."""
     rows = len(images)
-    noise = jnp.zeros((rows, self.net.steps, self.net.latent))
+    noise = jnp.zeros((rows, self.net.steps, *self.net.code_shape))
     if rng is not None:
       noise = self._noise(rng, rows)
     return self.infer(state.averaged.params, images, noise).codes
@@ -232,9 +222,49 @@ class Draw:
     n: int,
     condition: jax.Array | None = None,
   ) -> Images:
-    """Mean images of codes drawn from N(0, I) at every step."""
+    """Mean images of codes drawn from the prior at every step."""
     unconditional(condition, "draw")
-    return self.decode(state, self._noise(rng, n))
+    return self.decode(state, self._dreamt(state, self._noise(rng, n)))
+
+  def lossy(
+    self, state: State, images: Images, rng: jax.Array, kept: jax.Array
+  ) -> tuple[Images, jax.Array]:
+    """Images remade of their first codes, the rest drawn from the prior.
+
+    Gregor et al. 2016 (arXiv:1604.08772): what lossy compression keeps.
+
+    Args:
+      state: the weights.
+      images: `[B, H, W, C]` in [0, 1].
+      rng: of both draws.
+      kept: `[]`, steps whose codes are kept.
+
+    Returns:
+      Mean images like `images`, and what the kept codes cost, `[B]` nats.
+    """
+    first, second = jax.random.split(rng)
+    rows = len(images)
+    steps = self.infer(state.averaged.params, images, self._noise(first, rows))
+    stays = jnp.arange(self.net.steps) < kept
+    codes = self._dreamt(state, self._noise(second, rows), steps.codes, stays)
+    rate = (elbo.kl_of_steps(*steps[2:]) * stays[None]).sum(1)
+    return self.decode(state, codes), rate
+
+  def _dreamt(
+    self,
+    state: State,
+    noise: jax.Array,
+    codes: jax.Array | None = None,
+    kept: jax.Array | None = None,
+  ) -> Latent:
+    """Codes of the prior, after those that are kept."""
+    codes = noise if codes is None else codes
+    kept = jnp.zeros(self.net.steps, bool) if kept is None else kept
+    params = state.averaged.params["draw"]
+    dreamt, _ = states.apply(
+      self.net, params, {}, noise, codes, kept, train=False, method="dream"
+    )
+    return dreamt
 
   def film(
     self, state: State, rng: jax.Array, n: int, images: Images | None = None
@@ -246,8 +276,9 @@ class Draw:
     noise = self._noise(rng, n)
     params = state.averaged.params["draw"]
     given = () if images is None else (images, noise)
+    codes = self._dreamt(state, noise) if images is None else noise
     film, _ = states.apply(
-      self.net, params, {}, noise, *given, train=False, method="film"
+      self.net, params, {}, codes, *given, train=False, method="film"
     )
     shown = film.canvas.reshape(-1, *self.net.image_shape)
     shown = self.observation.image(shown).reshape(film.canvas.shape)
@@ -255,12 +286,52 @@ class Draw:
 
   def _noise(self, rng: jax.Array, rows: int) -> jax.Array:
     """Standard normal, `[B, T, d]`: anew for every step of the drawing."""
-    return jax.random.normal(rng, (rows, self.net.steps, self.net.latent))
+    shape = (rows, self.net.steps, *self.net.code_shape)
+    return jax.random.normal(rng, shape)
 
 
 def kl_names(values: jax.Array) -> dict[str, jax.Array]:
   """The KL of each step by name, `kl_step/01` and on; `[T, ...]`."""
   return {f"kl_step/{t:02d}": value for t, value in enumerate(values, 1)}
+
+
+def _network(
+  config: ConfigDict, image_shape: tuple[int, int, int]
+) -> Network | ConvDraw:
+  """The recurrent network of the method."""
+  block, model = config.draw, config.model
+  if config.method == "conv_draw_b":
+    if image_shape[0] % 2 or image_shape[1] % 2:
+      raise ValueError(
+        "conv_draw_b halves its images: they need even sides; got"
+        f" {image_shape[0]} x {image_shape[1]}"
+      )
+    return ConvDraw(
+      image_shape=image_shape,
+      steps=block.steps,
+      hidden=block.hidden,
+      latent=model.latent,
+      dtype=DTYPES[model.dtype],
+      remat=model.remat,
+    )
+  convolutions = {}
+  if config.method == "conv_draw":
+    convolutions = _convolutions(config, image_shape)
+  return Network(
+    image_shape=image_shape,
+    steps=block.steps,
+    hidden=block.hidden,
+    latent=model.latent,
+    read=block.read,
+    write=block.write,
+    error_image=block.error_image,
+    learned_start=block.learned_start,
+    learned_cell=block.learned_cell,
+    dtype=DTYPES[model.dtype],
+    remat=model.remat,
+    unroll=block.unroll,
+    **convolutions,
+  )
 
 
 def _convolutions(

@@ -38,17 +38,24 @@ _LSTM = nn.initializers.lecun_normal()
 class Steps(NamedTuple):
   """What T steps of inference left behind.
 
+  Codes have T steps of shape d, `[B, T, d]`; d may be several axes.
+
   Attributes:
     canvas: c_T, raw output, `[B, H, W, C]`.
     codes: z, `[B, T, d]`.
     mean: of the posterior of each step, `[B, T, d]`.
     log_sigma: of the posterior of each step, `[B, T, d]`.
+    prior_mean: of the prior of each step given those before, likewise; None
+      where it is N(0, I).
+    prior_log_sigma: likewise.
   """
 
   canvas: jax.Array
   codes: jax.Array
   mean: jax.Array
   log_sigma: jax.Array
+  prior_mean: jax.Array | None = None
+  prior_log_sigma: jax.Array | None = None
 
 
 class Film(NamedTuple):
@@ -111,8 +118,13 @@ class Draw(nn.Module):
   dtype: Any
   remat: bool
   unroll: int
-  read_net: Callable[[], nn.Module] | None = None
-  write_net: Callable[[], nn.Module] | None = None
+  read_net: Callable[..., nn.Module] | None = None
+  write_net: Callable[..., nn.Module] | None = None
+
+  @property
+  def code_shape(self) -> tuple[int, ...]:
+    """Shape of a step's code: (d,)."""
+    return (self.latent,)
 
   def setup(self) -> None:
     """Makes all weights; the steps are pure functions of them."""
@@ -152,13 +164,13 @@ class Draw(nn.Module):
     self.starts = {k: self.param(k, zeros, v) for k, v in names.items()}
 
   def _network(
-    self, name: str, make: Callable[[], nn.Module], example: jax.Array
+    self, name: str, make: Callable[..., nn.Module], example: jax.Array
   ) -> tuple[Any, int]:
     """A network's weights as one parameter, and the size of its output.
 
     Modules cannot be called inside of a scan's body; functions can.
     """
-    net = make()
+    net = make(parent=None)  # no part of this module
     weights = self.param(name, lambda key: net.init(key, example)["params"])
     out: Any = jax.eval_shape(net.apply, {"params": weights}, example)
     return weights, math.prod(out.shape[1:])
@@ -210,6 +222,20 @@ class Draw(nn.Module):
 
     start = self._start(len(codes))
     return self._run(step, start, codes.swapaxes(0, 1))[0].canvas
+
+  def dream(
+    self, noise: jax.Array, codes: jax.Array, kept: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """Codes `[B, T, d]`: the first `kept` of `codes`, then the prior's.
+
+    Args:
+      noise: standard normal, `[B, T, d]`.
+      codes: `[B, T, d]`.
+      kept: bool `[T]`, the steps whose code is given.
+      train: plays no part.
+    """
+    del train
+    return jnp.where(kept[None, :, None], codes, noise)
 
   def film(
     self,
@@ -283,7 +309,7 @@ class Draw(nn.Module):
     if place is not None:
       seen = attention.read(seen, place, self.read)
     if self.read_net is not None:
-      out: Any = self.read_net().apply({"params": self.eye}, seen)
+      out: Any = self.read_net(parent=None).apply({"params": self.eye}, seen)
       seen = out
     seen = seen.reshape(len(x), -1).astype(self.dtype)
     encoder, encoder_cell = lstm(
@@ -310,7 +336,9 @@ class Draw(nn.Module):
     if self.write_net is None:
       patch = affine(self.patch, decoder)
     else:
-      out: Any = self.write_net().apply({"params": self.patch}, decoder)
+      out: Any = self.write_net(parent=None).apply(
+        {"params": self.patch}, decoder
+      )
       patch = out
     stroke = patch.astype(jnp.float32).reshape(-1, *self.stroke_shape)
     place = self._window("write", decoder)
