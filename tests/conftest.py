@@ -1,5 +1,6 @@
 """Four fake devices, strict broadcasting, and a compilation cache."""
 
+import gc
 import os
 import pathlib
 
@@ -27,6 +28,14 @@ from genlat import sharding  # noqa: E402
 sharding.raise_nproc(FAKE_DEVICES)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+  """Each compiled program maps memory; the system allows 65530 maps."""
+  yield
+  jax.clear_caches()
+  gc.collect()
 
 
 @pytest.fixture(scope="session")
