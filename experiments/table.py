@@ -36,7 +36,7 @@ def arguments(description: str | None, rows: Sequence[Row]):
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument("--runs", type=pathlib.Path, required=True)
-  parser.add_argument("--inception", required=True, help="weight file")
+  parser.add_argument("--inception", default="", help="weight file, for FID")
   parser.add_argument("--data", type=pathlib.Path, help="folder of data sets")
   parser.add_argument("--epochs", type=float, default=0.0)
   parser.add_argument("--metrics", default="frechet,reconstruction")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 from typing import Any
 
 import jax
@@ -35,6 +36,16 @@ class Case:
     return shipped.start(self.method, self.config)
 
 
+@pytest.fixture(scope="module", params=ALL)
+def name(request):
+  """One method after the other, each with all laws, then forgotten."""
+  yield request.param
+  case.cache_clear()
+  losses.cache_clear()
+  jax.clear_caches()
+  gc.collect()
+
+
 @functools.cache
 def case(name: str, *changes: tuple[str, Any]) -> Case:
   shipped_name = RICHEST.get(name, shipped.of_method(name))
@@ -60,7 +71,6 @@ def close(a: Any, b: Any, **tolerance: float) -> None:
   jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_abstract_init_has_the_shapes_of_the_real_one(name):
   c = case(name)
   real = c.state()
@@ -72,7 +82,6 @@ def test_abstract_init_has_the_shapes_of_the_real_one(name):
     assert (x.shape, x.dtype) == (y.shape, y.dtype)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_a_step_counts_and_gives_finite_scalars_and_compiles_once(name):
   c = case(name)
   state = c.state()
@@ -85,7 +94,6 @@ def test_a_step_counts_and_gives_finite_scalars_and_compiles_once(name):
   assert c.step._cache_size() == 1
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_each_player_moves_its_own_networks_only(name):
   c = case(name)
   state, players = c.state(), c.method.players
@@ -121,7 +129,6 @@ def _scaled(
   return optax.GradientTransformation(tx.init, update)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_steps_in_a_scan_are_single_steps(name):
   c = sgd(name)
   keys = jax.random.split(jax.random.key(3), 2)
@@ -138,7 +145,6 @@ def test_steps_in_a_scan_are_single_steps(name):
   close(rolled.params, state.params, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_the_state_can_be_donated(name):
   c = case(name)
   state = c.state()
@@ -170,14 +176,12 @@ def losses(name: str, devices: int, fsdp: int) -> list[float]:
 
 
 @pytest.mark.parametrize("fsdp", [1, 2])
-@pytest.mark.parametrize("name", ALL)
 def test_four_devices_give_the_losses_of_one(name, fsdp):
   np.testing.assert_allclose(
     losses(name, 1, 1), losses(name, 4, fsdp), rtol=1e-5
   )
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_bfloat16_computes_and_keeps_float32_weights(name):
   c = case(name, ("model__dtype", "bfloat16"))
   full = case(name)
@@ -190,7 +194,6 @@ def test_bfloat16_computes_and_keeps_float32_weights(name):
   assert float(metrics["loss"]) != float(wanted["loss"])
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_remat_changes_no_value(name):
   plain, remat = (sgd(name, ("model__remat", on)) for on in (False, True))
   _, a = plain.step(plain.state(), plain.batch, jax.random.key(0))
@@ -198,7 +201,6 @@ def test_remat_changes_no_value(name):
   np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_accumulated_parts_move_as_the_whole_batch_does(name):
   free = ("model__normalisation", "none")
   whole = sgd(name, free)
@@ -209,7 +211,6 @@ def test_accumulated_parts_move_as_the_whole_batch_does(name):
   close(a.params, b.params, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
   c = case(name, ("ema", 0.75))
   before = c.state()
@@ -227,7 +228,6 @@ def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
   close(a, b, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
   c = case(name)
   state = c.state()
@@ -241,7 +241,6 @@ def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
     np.testing.assert_allclose(value[0], moved[name_][0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_codes_decode_to_images_and_samples_repeat(name):
   c = case(name)
   state, shape = c.state(), shipped.image_shape(c.config)
@@ -261,7 +260,6 @@ def test_codes_decode_to_images_and_samples_repeat(name):
   assert differ(a, other)
 
 
-@pytest.mark.parametrize("name", ALL)
 def test_a_saved_state_goes_on_with_the_same_bits(name, tmp_path):
   c = case(name)
   state, _ = c.step(c.state(), c.batch, jax.random.key(0))
