@@ -181,8 +181,8 @@ def test_simultaneous_turns_start_from_the_phase_s_weights():
   one, state, batch = method()
   other, _, _ = method("lp_aae_supervised_mnist", ("aae.simultaneous", True))
   key = jax.random.key(0)
-  a, _ = one.train_step(state, batch, key)
-  b, _ = other.train_step(state, batch, key)
+  a, _ = jax.jit(one.train_step)(state, batch, key)
+  b, _ = jax.jit(other.train_step)(state, batch, key)
   first, second = "code_discriminator", "encoder"
   assert not differ(a.params[first], b.params[first])
   assert differ(a.params[second], b.params[second])
@@ -202,7 +202,7 @@ def test_averages_move_in_a_network_s_own_turn_and_with_real_images():
   )
   after, _ = jax.jit(made.train_step)(state, batch, jax.random.key(0))
   data = made.draws(batch, jax.random.key(0))
-  _, wanted = made.judge(state, state.params, data["image"], None)
+  _, wanted = jax.jit(made.judge)(state, state.params, data["image"], None)
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
     after.stats["image_discriminator"],

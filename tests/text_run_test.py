@@ -1,0 +1,91 @@
+"""A finished run that makes images of captions."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import genlat
+from genlat import command, evaluate, train, workdir
+from genlat.texts import told
+from tests import shipped
+
+ALONE = command.Peers("", 1, 0)
+RED, BLUE = "a small red circle on white", "a large blue square on black"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> pathlib.Path:
+  """Two steps, then two more from the checkpoint."""
+  directory = tmp_path_factory.mktemp("run")
+  config = shipped.config(
+    "lp_aae_text_shapes",
+    "smoke",
+    log__tensorboard=False,
+    optimizer__lr=0.03,
+    data__count=64,
+  )
+  first = None
+  for steps in (2, 4):
+    config.steps = steps
+    train.train(config.copy_and_resolve_references().lock(), directory)
+    encoder = (directory / told.ENCODER).read_bytes()
+    first = first or encoder
+    assert encoder == first  # trained once, then frozen
+  return directory
+
+
+@pytest.fixture(scope="module")
+def model(run):
+  """The run, loaded."""
+  return genlat.load(run)
+
+
+def test_captions_choose_and_the_noise_stays(model):
+  a = model.sample(4, seed=1, text=[RED])
+  assert a.shape == (4, 16, 16, 3) and a.dtype == np.uint8
+  mixed = model.sample(4, seed=1, text=[RED, BLUE])
+  np.testing.assert_array_equal(mixed[::2], a[::2])
+  assert not np.array_equal(mixed[1::2], a[1::2])
+  vectors = model.captions.embed([RED])
+  np.testing.assert_array_equal(model.sample(4, seed=1, text=vectors), a)
+
+
+def test_what_is_asked_for_nothing_draws_from_the_training_s_captions(model):
+  bank = np.asarray(model.state.frozen["captions"])
+  assert bank.shape == (1024, model.text)
+  length = np.linalg.norm(bank, axis=1)
+  np.testing.assert_allclose(length, model.text**0.5, rtol=1e-4)
+  assert len(np.unique(bank.round(4), axis=0)) > 30
+  assert model.sample(3, seed=0).shape == (3, 16, 16, 3)
+
+
+def test_the_command_line_takes_captions(run, tmp_path):
+  config = workdir.read(run).config
+  out = tmp_path / "samples.png"
+  options = command.Options("last", 4, 0, str(out), "", (RED, BLUE))
+  assert command.run("sample", config, run, options, ALONE) == 0
+  with Image.open(out) as picture:
+    assert picture.size == (2 * 16 + 2, 2 * 16 + 2)
+
+
+def test_the_distance_of_samples_needs_no_caption(run, model):
+  config = model.config.copy_and_resolve_references().unlock()
+  config.evaluation.metrics = ("frechet", "reconstruction")
+  config.evaluation.samples = 32
+  config.evaluation.limit = 32
+  config.weights.inception = "random"
+  evaluate.evaluate(genlat.load(run, config=config.lock()), run)
+  score = json.loads((run / "scores" / "4" / "frechet.json").read_text())
+  assert score["card"]["sample_count"] == 32
+
+
+def test_what_cannot_be_asked_is_refused(model):
+  with pytest.raises(ValueError, match="no labels"):
+    model.sample(2, labels=[1])
+  with pytest.raises(ValueError, match="not both"):
+    model.sample(2, labels=[1], text=[RED])
+  with pytest.raises(ValueError, match=r"must be \[m, 12\]"):
+    model.sample(2, text=np.zeros((1, 5), np.float32))
