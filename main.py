@@ -32,7 +32,9 @@ _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "last", "last, best or a step.")
 _N = flags.DEFINE_integer("n", 64, "Images to make.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
-_OUT = flags.DEFINE_string("out", "", "Picture (.png) or arrays (.npz).")
+_OUT = flags.DEFINE_string(
+  "out", "", "Picture (.png; a film .gif, .webp) or arrays (.npz)."
+)
 _LABELS = flags.DEFINE_string("labels", "", "Of the samples, by comma.")
 _TEXT = flags.DEFINE_multi_string("text", [], "A caption; may be repeated.")
 _COPIES = flags.DEFINE_bool("copies", False, "Film images of the data.")

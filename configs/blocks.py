@@ -132,7 +132,10 @@ def text() -> ConfigDict:
 
 
 def draw() -> ConfigDict:
-  """Methods draw and conv_draw."""
+  """Methods draw, conv_draw (channels, too) and conv_draw_b.
+
+  The last has steps, hidden and the weights of the KL alone.
+  """
   return ConfigDict(
     dict(
       steps=10,  # T

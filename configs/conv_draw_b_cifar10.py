@@ -1,6 +1,7 @@
 """Convolutional DRAW with a learned prior on CIFAR-10: draw.md 6.2, variant B.
 
-Sizes of kuleshov/convolutional-draw. Presets: configs/drawing.py.
+Sizes of kuleshov/convolutional-draw. No preset of
+configs/drawing.py applies.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,7 @@
 """Convolutional DRAW with a learned prior on binarised MNIST (variant B).
 
-Sizes are genlat's, for a small image. Presets: configs/drawing.py.
+Sizes are genlat's, for a small image. No preset of
+configs/drawing.py applies.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """Convolutional DRAW with a learned prior on SVHN: draw.md 6.2, variant B.
 
 Sizes of kuleshov/convolutional-draw, on the cropped digits of 32 x 32
-pixels. Presets: configs/drawing.py.
+pixels. No preset of configs/drawing.py applies.
 """
 
 from ml_collections import ConfigDict

@@ -10,7 +10,10 @@ from configs import base
 
 
 def draw(data: str) -> ConfigDict:
-  """DRAW with what its paper leaves open as in draw.md 3."""
+  """DRAW; the paper states neither rate nor batch, clip or epochs.
+
+  Rate, batch and clip are those of public code (draw.md 3, [K]).
+  """
   config = base.base()
   config.method = "draw"
   config.data.name = data

@@ -189,20 +189,24 @@ def _interpolate(
 
 
 def _film(config: ConfigDict, workdir: pathlib.Path, options: Options) -> None:
+  import jax
+
   from genlat import films, loading, sample
 
+  out = _target(workdir, options, "film.gif")
+  kinds = (*films.MOVING, *sample.FORMATS)
+  if out.suffix not in kinds:
+    raise ValueError(
+      f"--out must end in one of {', '.join(kinds)}; got {str(out)!r}"
+    )
   model = loading.load(workdir, options.checkpoint, config=config)
   images = None
   if options.copies:
     images = sample.real_images(config, options.n, options.seed)
   reel = model.film(options.n, options.seed, images)
-  out = _target(workdir, options, "film.gif")
-  if out.suffix in films.MOVING:
-    films.save_moving(out, reel)
+  if jax.process_index() == 0:
+    films.save(out, reel)
     print(out)
-  else:
-    strip = films.strip(reel)
-    sample.write(out, strip[None])
 
 
 def _target(workdir: pathlib.Path, options: Options, name: str) -> pathlib.Path:

@@ -99,6 +99,27 @@ def strip(reel: Reel, columns: int = 11, enlarge: int = _ENLARGE) -> np.ndarray:
   return grids.grid(flat, pictures.shape[1])
 
 
+def save(path: pathlib.Path, reel: Reel) -> None:
+  """Writes drawings: .gif and .webp move, .png is a strip, .npz has arrays.
+
+  The arrays are `canvas` `[B, T + 1, H, W, C]`, and `written_boxes`,
+  `written_widths`, `seen_boxes`, `seen_widths` where there are windows.
+  """
+  if path.suffix in MOVING:
+    save_moving(path, reel)
+  elif path.suffix == ".npz":
+    arrays: dict[str, Any] = {"canvas": reel.canvas}
+    for name in ("written", "seen"):
+      found = getattr(reel, name)
+      if found is not None:
+        arrays[f"{name}_boxes"] = found.boxes
+        arrays[f"{name}_widths"] = found.widths
+    with files.whole(path) as draft, open(draft, "wb") as file:
+      np.savez_compressed(file, **arrays)
+  else:
+    grids.save_png(path, strip(reel))
+
+
 def save_moving(path: pathlib.Path, reel: Reel) -> None:
   """Writes all drawings side by side as a .gif or .webp that moves.
 
@@ -116,7 +137,7 @@ def save_moving(path: pathlib.Path, reel: Reel) -> None:
     for t in range(pictures.shape[1])
   ]
   if path.suffix == ".gif":
-    # One palette without dithering: the ground must not flicker.
+    # Without dithering: the ground must not flicker.
     sheets = [s.quantize(dither=Image.Dither.NONE) for s in sheets]
   out = io.BytesIO()
   sheets[0].save(

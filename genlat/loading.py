@@ -51,7 +51,7 @@ def load(
   mesh = make_mesh(fsdp if jax.device_count() % fsdp == 0 else 1)
   try:
     method = methods.build(config, description.image_shape)
-  except AttributeError as error:
+  except (AttributeError, KeyError) as error:
     raise workdir.RunError(
       f"{root} was written by genlat {description.versions.get('genlat')},"
       f" whose configuration lacks a key of this one: {error}"
@@ -65,19 +65,31 @@ def load(
   )
   state, _, _ = checkpoints.restore(abstract, _step(checkpoint))
   checkpoints.close()
-  encoder = root / told.ENCODER
   model = Trained(
     config,
     method,
     state,
     description.image_shape,
     mesh,
-    captions=captions.read(encoder) if encoder.exists() else None,
   )
+  if model.text and not config.text.vectors:
+    encoder = _encoder(root, description.data["fingerprint"])
+    model = dataclasses.replace(model, captions=encoder)
   name = config.prior.name
   if name == "none" and method.generative:
     return model
   return dataclasses.replace(model, prior=priors.load(root, model.step, name))
+
+
+def _encoder(root: pathlib.Path, fingerprint: str) -> captions.Captions:
+  """The run's encoder of captions, which its data's fingerprint ends in."""
+  encoder = captions.read(root / told.ENCODER)
+  if not fingerprint.endswith(f"-{encoder.sha256[:16]}"):
+    raise workdir.RunError(
+      f"{root / told.ENCODER} is not the encoder that this run was trained"
+      " with; put that one back"
+    )
+  return encoder
 
 
 def _step(checkpoint: str | int) -> str | int:

@@ -81,7 +81,7 @@ class Trained:
     n: int,
     seed: int = 0,
     labels: Sequence[int] | np.ndarray = (),
-    text: Sequence[str] | np.ndarray = (),
+    text: str | Sequence[str] | np.ndarray = (),
   ) -> np.ndarray:
     """New images.
 
@@ -109,7 +109,7 @@ class Trained:
     n: int,
     seed: int,
     labels: Sequence[int] | np.ndarray = (),
-    text: Sequence[str] | np.ndarray = (),
+    text: str | Sequence[str] | np.ndarray = (),
   ) -> np.ndarray:
     """Codes `[n, ...]` of the samples so conditioned, as for `sample`."""
     return self._as_told("codes_of", n, seed, labels, text)
@@ -120,7 +120,7 @@ class Trained:
     n: int,
     seed: int,
     labels: Sequence[int] | np.ndarray,
-    text: Sequence[str] | np.ndarray,
+    text: str | Sequence[str] | np.ndarray,
   ) -> np.ndarray:
     if len(text):
       if len(labels):
@@ -143,23 +143,26 @@ class Trained:
       raise ValueError(f"this model has {have}; got {list(labels)}")
     return np.asarray(labels, np.int32)
 
-  def _vectors(self, text: Sequence[str] | np.ndarray) -> np.ndarray:
+  def _vectors(self, text: str | Sequence[str] | np.ndarray) -> np.ndarray:
     """Vectors of captions `[m, t]`."""
     if not self.text:
       raise ValueError("this model takes no text")
-    if isinstance(text, np.ndarray) and text.dtype.kind == "f":
+    if isinstance(text, str):
+      text = [text]
+    if not all(isinstance(line, str) for line in text):
+      text = np.asarray(text, np.float32)
       if text.shape[1:] != (self.text,):
         raise ValueError(
           f"vectors of captions must be [m, {self.text}];"
           f" got {list(text.shape)}"
         )
-      return text.astype(np.float32)
+      return text
     if self.captions is None:
       raise ValueError(
         "this model was trained on vectors that were made elsewhere: it has no"
         " encoder of captions, give it such vectors"
       )
-    return self.captions.embed([str(line) for line in text])
+    return self.captions.embed(list(text))
 
   def class_sheet(self, rows: int = 10, seed: int = 0) -> np.ndarray:
     """Samples by label and noise: one noise a row, one label a column.

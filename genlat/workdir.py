@@ -32,6 +32,8 @@ CHANGEABLE = (
   "prior",
   "steps",
   "steps_per_call",  # more than 1 only as a rolled loop: the same bits
+  "text.encoder",  # a copy lies in the work directory
+  "text.vectors",  # the data's fingerprint knows its content
   "weights",
 )
 LIBRARIES = ("flax", "genlat", "jax", "jaxlib", "numpy", "optax")

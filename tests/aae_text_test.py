@@ -38,8 +38,8 @@ def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
   step = sharding.compile(made.train_step)
   after, metrics = step(state, batch, jax.random.key(0))
   assert all(np.isfinite(v) for v in metrics.values())
-  dumb = {k: v for k, v in batch.items() if k != "label"}
-  again, _ = step(state, dumb, jax.random.key(0))
+  told = {"label": 7 - batch["label"], "attribute": jnp.ones((ROWS, 5), int)}
+  again, _ = step(state, batch | told, jax.random.key(0))
   assert not differ(after.params, again.params)
   other, _ = step(
     state, batch | {"text": batch["text"][::-1]}, jax.random.key(0)
@@ -151,6 +151,10 @@ def test_samples_follow_the_caption_and_else_the_kept_ones():
     ({"aae.learned_prior": False, "aae.noise": 0}, "need a learned prior"),
     ({"aae.condition": "none"}, r"config\.aae\.mismatch is of captions"),
     ({"aae.mismatch": -1.0}, r"config\.aae\.mismatch must be at least 0"),
+    (
+      {"aae.image_loss": "wasserstein", "aae.penalty": 0.0},
+      "has no bound",
+    ),
     ({"aae.text_hidden": 0}, r"config\.aae\.text_hidden must be at least 1"),
   ],
 )

@@ -161,6 +161,24 @@ def test_codes_paint_the_canvas_of_inference_and_films_end_there():
   )
 
 
+def test_remat_changes_no_gradient():
+  x, noise = given()
+  slopes = []
+  for net in (NET, network(remat=True)):
+    loss = lambda v, n=net: jnp.square(n.apply(v, x, noise).canvas).mean()
+    slopes.append(jax.jit(jax.grad(loss))(loud()))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), *slopes
+  )
+
+
+def test_keys_that_it_does_not_have_are_refused():
+  config = shipped.config("conv_draw_b_mnist", "smoke")
+  config.draw.error_image = False
+  with pytest.raises(ValueError, match="has no config.draw.error_image"):
+    shipped.build(config)
+
+
 def test_depth_becomes_space():
   x = jnp.arange(16.0).reshape(1, 1, 2, 8)
   got = conv_draw.shuffled(x)

@@ -50,12 +50,39 @@ def test_a_table_without_labels_gives_captions_alone(tmp_path):
   assert source.captions(np.array([2])) == ["say c.png"]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+  files = images_by_name("set/cat/1.png", "set/dog/1.png", "set/dog/2.png")
+  by_path = "file,caption,label\ncat/1.png,a cat,c\ndog/1.png,a dog,d\n"
+  table = {"set/captions.csv": (by_path + "2.png\n").encode()}
+  write_zip(tmp_path / "set.zip", {**files, **table})
+  plain = settings("folder", tmp_path / "set.zip")
+  lines = {}
+  for split in ("train", "test"):
+    try:
+      source = data.build(plain, split)
+    except DataError:  # a hash may leave a split of three files empty
+      continue
+    found = source.captions(np.arange(len(source)))
+    lines |= dict(zip(source.names, found, strict=True))
+    assert source.classes == ("cat", "dog")  # one file has no label there
+  assert lines == {
+    "set/cat/1.png": "a cat",
+    "set/dog/1.png": "a dog",
+    "set/dog/2.png": "",
+  }
+  wrong = {"set/captions.csv": b"file,caption\n1.png,which\n"}
+  write_zip(tmp_path / "wrong.zip", {**files, **wrong})
+  with pytest.raises(DataError, match="one of several files"):
+    for split in ("train", "test"):
+      data.build(settings("folder", tmp_path / "wrong.zip"), split)
+
+
 @pytest.mark.parametrize(
   ("table", "line"),
   [
     ("name,caption\na.png,x\n", "must name the columns file and caption"),
-    ("file,caption\na.png,x\n", "no line for b.png, as for 3 of 4 images"),
     ("", "got none"),
+    ("file,caption,label\na.png,x,1\na.png,y,2\n", "has labels '1' and '2'"),
   ],
 )
 def test_a_table_that_does_not_serve_is_named(tmp_path, table, line):

@@ -83,6 +83,18 @@ def test_moving_pictures_show_every_step(tmp_path, kind):
   assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_arrays_of_a_film_are_all_of_it(tmp_path):
+  given = reel()
+  films.save(tmp_path / "film.npz", given)
+  with np.load(tmp_path / "film.npz") as found:
+    assert set(found) == {"canvas", "written_boxes", "written_widths"}
+    np.testing.assert_array_equal(found["canvas"], given.canvas)
+    assert found["written_boxes"].shape == (2, 3, 4)
+  films.save(tmp_path / "film.png", given)
+  with Image.open(tmp_path / "film.png") as picture:
+    assert picture.size == (4 * 40 + 3 * grids.GAP, 2 * 40 + grids.GAP)
+
+
 def test_other_kinds_are_refused(tmp_path):
   with pytest.raises(ValueError, match=r"\.gif or \.webp"):
     films.save_moving(tmp_path / "film.mp4", reel())

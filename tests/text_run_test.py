@@ -1,7 +1,9 @@
 """A finished run that makes images of captions."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -51,6 +53,7 @@ def test_captions_choose_and_the_noise_stays(model):
   assert not np.array_equal(mixed[1::2], a[1::2])
   vectors = model.captions.embed([RED])
   np.testing.assert_array_equal(model.sample(4, seed=1, text=vectors), a)
+  np.testing.assert_array_equal(model.sample(4, seed=1, text=RED), a)
 
 
 def test_what_is_asked_for_nothing_draws_from_the_training_s_captions(model):
@@ -80,6 +83,16 @@ def test_the_distance_of_samples_needs_no_caption(run, model):
   evaluate.evaluate(genlat.load(run, config=config.lock()), run)
   score = json.loads((run / "scores" / "4" / "frechet.json").read_text())
   assert score["card"]["sample_count"] == 32
+
+
+def test_another_encoder_in_its_place_is_refused(run, model, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(run, copy)
+  vocabulary = dataclasses.replace(model.captions.vocabulary, length=99)
+  other = dataclasses.replace(model.captions, vocabulary=vocabulary)
+  other.write(copy / told.ENCODER)
+  with pytest.raises(workdir.RunError, match="is not the encoder"):
+    genlat.load(copy)
 
 
 def test_what_cannot_be_asked_is_refused(model):

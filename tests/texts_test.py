@@ -37,7 +37,8 @@ def test_known_words_have_numbers_of_their_own_and_others_share_one():
   assert known.length == 3 and len(known) == 2 + 5
   tokens, lengths = known.encode(["a red square", "", "a a a a a", "One a"])
   assert tokens[0, 2] == UNKNOWN and (tokens[0, :2] > UNKNOWN).all()
-  np.testing.assert_array_equal(lengths, [3, 1, 3, 2])
+  np.testing.assert_array_equal(lengths, [3, 1, 5, 2])
+  assert tokens.shape == (4, 6)
   assert tokens[1, 0] == UNKNOWN and tokens[3, 2] == 0
   numbers, _ = known.encode(["red", "blue", "circle", "one", "a"])
   assert len(set(numbers[:, 0])) == 5
@@ -109,6 +110,10 @@ def test_vectors_have_one_length_and_follow_the_words(encoder):
   assert got.shape == (3, 16)
   np.testing.assert_allclose(np.linalg.norm(got, axis=1), 4.0, rtol=1e-5)
   assert not np.allclose(got[0], got[1])
+  # A prompt may be longer than any caption of the training.
+  long = "please draw me a very nice picture of a small circle on plain"
+  a, b = encoder.embed([f"{long} red", f"{long} blue"])
+  assert not np.allclose(a, b)
   many = encoder.embed(["on blue"] * (captions.CHUNK + 1))
   np.testing.assert_allclose(many, np.broadcast_to(got[1], many.shape), 1e-5)
 
@@ -193,7 +198,52 @@ def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path):
   assert len(said) == 1
   config.size = 17
   with pytest.raises(ValueError, match=r"config\.text\.size"):
-    make(tmp_path / "a")
+    make(tmp_path / "c")
+  assert not (tmp_path / "c" / told.ENCODER).exists()
+
+
+def test_what_a_refused_start_left_is_not_taken_for_another_recipe(tmp_path):
+  config = ConfigDict({**vars(RECIPE), "encoder": "", "vectors": ""})
+  make = lambda: told.for_run(shapes(), config, tmp_path, 3, lambda line: None)
+  first = make()
+  config.forget = 0.5
+  second = make()
+  assert second.fingerprint != first.fingerprint
+  # With a run beside it the file stays, or is missed.
+  (tmp_path / "run.json").write_text("{}")
+  config.forget = 0.1
+  assert make().fingerprint == second.fingerprint
+  (tmp_path / told.ENCODER).unlink()
+  with pytest.raises(ValueError, match="put its encoder"):
+    make()
+
+
+def test_other_captions_of_the_same_images_are_other_data(encoder):
+  class Reworded:
+    def __init__(self):
+      self.plain = shapes()
+      self.name, self.classes = self.plain.name, self.plain.classes
+      self.image_shape = self.plain.image_shape
+      self.fingerprint = self.plain.fingerprint
+
+    def __len__(self):
+      return len(self.plain)
+
+    def captions(self, indices):
+      """Those of the next example."""
+      return self.plain.captions((indices + 1) % len(self))
+
+  a = told.by_encoder(shapes(), encoder).fingerprint
+  assert a != told.by_encoder(Reworded(), encoder).fingerprint
+  assert a.endswith(encoder.sha256[:16])
+
+
+def test_forgotten_words_change_the_training():
+  losses = []
+  for forget in (0.0, 0.9):
+    recipe = captions.Recipe(**{**vars(RECIPE), "forget": forget})
+    losses.append(captions.train(shapes(), recipe, lambda line: None).sha256)
+  assert losses[0] != losses[1]
 
 
 def test_images_without_a_caption_cannot_be_told():

@@ -141,7 +141,7 @@ class Folder:
     """A text file, or None."""
     if not (self.path / name).is_file():
       return None
-    return self.read(name).decode("utf-8-sig", "replace")
+    return _decoded(self.read(name), f"{self.path / name}")
 
   def checksum(self, name: str) -> int:
     """CRC-32 of one file."""
@@ -182,8 +182,15 @@ class Zip:
     """A text file, or None."""
     if name not in self._zip.namelist():
       return None
-    return self.read(name).decode("utf-8-sig", "replace")
+    return _decoded(self.read(name), f"{self.path}: {name}")
 
   def checksum(self, name: str) -> int:
     """CRC-32 of one file, as the archive states it."""
     return self._checksums[name]
+
+
+def _decoded(data: bytes, where: str) -> str:
+  try:
+    return data.decode("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise DataError(f"{where}: not UTF-8 ({error}); convert it") from error

@@ -2,7 +2,7 @@
 
 `captions.csv` at the top of a folder or .zip has a line a file under a header
 of `file`, `caption` and, if there is one, `label`. Several lines of a file are
-several captions of it.
+several captions of it; one without a line has no caption.
 """
 
 import csv
@@ -26,7 +26,8 @@ def tell(files: Labelled, text: str, where: str) -> Labelled:
     where: the folder or archive, for the error.
 
   Raises:
-    DataError: if the header is another, or a file has no line.
+    DataError: if the header is another, a file has two labels, or a line may
+      mean several files.
   """
   place = f"{where}/{TABLE}"
   reader = csv.DictReader(io.StringIO(text))
@@ -38,23 +39,45 @@ def tell(files: Labelled, text: str, where: str) -> Labelled:
     )
   captions: dict[str, list[str]] = {}
   labels: dict[str, str] = {}
-  for row in reader:
-    name = row["file"].rsplit("/", 1)[-1]
-    # A caption is a line: breaks inside of it would make it several.
-    captions.setdefault(name, []).append(" ".join(row["caption"].split()))
-    labels[name] = row.get("label") or ""
-  short = [name.rsplit("/", 1)[-1] for name in files.names]
-  missing = [name for name in short if name not in captions]
-  if missing:
-    raise DataError(
-      f"{place}: no line for {missing[0]}, as for {len(missing)} of"
-      f" {len(short)} images; add them, or take the images away"
-    )
-  told = ["\n".join(captions[name]) for name in short]
+  try:
+    for row in reader:
+      name, label = row["file"] or "", row.get("label") or ""
+      # A caption is a line: breaks inside of it would make it several.
+      line = " ".join((row["caption"] or "").split())
+      captions.setdefault(name, []).append(line)
+      if labels.setdefault(name, label) != label:
+        raise DataError(
+          f"{place}: {name} has labels {labels[name]!r} and {label!r}"
+        )
+  except csv.Error as error:
+    raise DataError(f"{place}: line {reader.line_num}: {error}") from error
+  known = [_listed(name, files.names, captions) for name in files.names]
+  told = ["\n".join(captions.get(name, [])) for name in known]
   files = dataclasses.replace(files, captions=told)
   classes = tuple(sorted(set(labels.values())))
-  if "label" not in columns or "" in classes or len(classes) < 2:
+  unknown = any(name not in labels for name in known)
+  if "label" not in columns or "" in classes or unknown or len(classes) < 2:
     return files
   number = {name: i for i, name in enumerate(classes)}
-  values = np.array([number[labels[name]] for name in short], np.int32)
+  values = np.array([number[labels[name]] for name in known], np.int32)
   return dataclasses.replace(files, classes=classes, arrays={"label": values})
+
+
+def _listed(name: str, names: list[str], captions: dict[str, list[str]]) -> str:
+  """A file as the table has it: with all of its folders, or fewer.
+
+  Raises:
+    DataError: where the table means one of several files.
+  """
+  parts = name.split("/")
+  for start in range(len(parts)):
+    short = "/".join(parts[start:])
+    if short not in captions:
+      continue
+    if sum(n == short or n.endswith(f"/{short}") for n in names) > 1:
+      raise DataError(
+        f"{TABLE}: {short} may be one of several files, such as {name}: give"
+        " their folders, too"
+      )
+    return short
+  return name

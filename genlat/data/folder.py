@@ -46,7 +46,10 @@ def load_folder(config: Settings, split: str) -> Source:
   """
   archive = open_archive(config.path, config.name)
   files = arrange(list(archive.sizes), split, str(archive.path))
-  table = archive.text(captioned.TABLE)
+  table = None
+  for level in range(_root(list(archive.sizes)) + 1):  # a folder around all
+    around = next(iter(archive.sizes)).split("/")[:level]
+    table = table or archive.text("/".join([*around, captioned.TABLE]))
   if table is not None:
     files = captioned.tell(files, table, str(archive.path))
   return FileSource(config.name, archive, files, config)

@@ -138,6 +138,11 @@ def load_binarized(config: Settings, split: str) -> Source:
     DataError: if a file is missing, truncated or damaged.
   """
   name = "binarized_mnist"
+  if config.crop not in (0, 28) or config.image_size not in (0, 28):
+    raise DataError(
+      "binarized_mnist resized or cut would not be binary: set"
+      " config.data.crop and config.data.image_size to 0"
+    )
   check_split(name, split, ("train", "validation", "test"))
   folder = originals.data_folder(name, config.path)
   part = "valid" if split == "validation" else split

@@ -8,7 +8,8 @@ scenes than digits can be asked for (`config.data.count`).
 at white. `cluttered_mnist` is that of Mnih et al. 2014 (arXiv:1406.6247): a
 digit at a random place on 100 x 100 pixels, among 8 pieces of 8 x 8 pixels cut
 from other digits. Places are uniform over all that hold a digit or a piece as
-a whole; the papers do not say so.
+a whole; the papers do not say so. Departure: scenes are a fixed set, the same
+in every epoch, where the papers' are made anew.
 """
 
 import dataclasses
@@ -126,7 +127,10 @@ def _clutter(
   rng: np.random.Generator, digits: Source, side: int
 ) -> dict[str, np.ndarray]:
   """A digit, and pieces of others."""
-  batch = digits.read(rng.integers(len(digits), size=1 + PIECES))
+  rows = rng.integers(len(digits), size=1 + PIECES)
+  # Of other digits: a row that is the digit's own becomes the next one.
+  rows[1:] = (rows[1:] + (rows[1:] == rows[0])) % len(digits)
+  batch = digits.read(rows)
   canvas = np.zeros((side, side, 1), np.uint16)
   _add(canvas, batch["image"][0], rng)
   for image in batch["image"][1:]:

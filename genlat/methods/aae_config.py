@@ -278,6 +278,11 @@ def _check(config: ConfigDict) -> None:
       f"config.text.size must be at least 1; got {config.text.size}",
     ),
     (
+      block.mismatch > 0 and block.image_loss == "wasserstein",
+      "with mismatched captions a Wasserstein critic has no bound: set"
+      " config.aae.mismatch to 0, or another config.aae.image_loss",
+    ),
+    (
       block.mismatch > 0 and block.condition != "text",
       "config.aae.mismatch is of captions: set config.aae.condition to text",
     ),

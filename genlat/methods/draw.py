@@ -177,7 +177,7 @@ class Draw:
       raise ValueError(
         f"likelihood {self.observation.name!r} is no density of this data, so"
         " there is no bound in nats: binarise the images, or train with"
-        " config.likelihood.name=logistic"
+        " config.likelihood.name=logistic, scale=0.05 and learned_scale=True"
       )
     images, mean = batch["image"], state.averaged
     noise = self._noise(rng, len(images))
@@ -388,6 +388,21 @@ def _check(config: ConfigDict) -> None:
     raise ValueError(
       f"config.model.dtype must be one of {', '.join(DTYPES)};"
       f" got {model.dtype!r}"
+    )
+  if config.method == "conv_draw_b":
+    idle = {
+      **{"read": 5, "write": 5, "error_image": True, "learned_start": True},
+      **{"learned_cell": False, "unroll": 1},
+    }
+    for key, default in idle.items():
+      if block[key] != default:
+        raise ValueError(
+          f"conv_draw_b has no config.draw.{key}: leave it at {default}"
+        )
+  if config.prior.name != "none":
+    raise ValueError(
+      "codes of draw are no vectors that a prior is fitted to after training:"
+      " set config.prior.name to none"
     )
   if config.likelihood.activation != "sigmoid":
     raise ValueError(

@@ -10,8 +10,11 @@ it: the canvas r has the image's size, all other maps half of it.
   r_t   = r_{t-1} + shuffle(conv h^d_t)
 
 All convolutions are 5x5, those to half size of stride 2. Log-deviations are
-clipped to [-5, 5], as one of the codes has it. The first states are learned,
-one value a map.
+clipped to [-5, 5], as one of the codes has it.
+
+Departures: first states are learned as one value a map, cells start from
+zeros. The canvas has C maps, the mean's logits; where the likelihood has a
+scale, it is one number for all pixels, not maps of its own.
 """
 
 from typing import Any

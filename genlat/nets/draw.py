@@ -97,7 +97,8 @@ class Draw(nn.Module):
     learned_start: whether states and canvas start from learned biases, else
       from zeros.
     learned_cell: whether cells do.
-    dtype: of the LSTMs and affine maps; windows, codes and canvas are float32.
+    dtype: of the LSTMs; windows, codes and canvas, and the maps that lead to
+      them, are float32.
     remat: whether a step is recomputed on the way back.
     unroll: steps of the scan that are unrolled.
     read_net: makes a network from what was read, `[B, N, N, C]` or the whole
@@ -318,7 +319,7 @@ class Draw(nn.Module):
       now.encoder,
       now.encoder_cell,
     )
-    out = affine(self.posterior, encoder).astype(jnp.float32)
+    out = affine(self.posterior, encoder.astype(jnp.float32))
     mean, log_sigma = jnp.split(out, 2, -1)
     code = mean + jnp.exp(log_sigma) * eps
     now = now._replace(encoder=encoder, encoder_cell=encoder_cell)
@@ -354,5 +355,5 @@ class Draw(nn.Module):
     n = getattr(self, what)
     if not n:
       return None
-    raw = affine(getattr(self, f"{what}_window"), state)
+    raw = affine(getattr(self, f"{what}_window"), state.astype(jnp.float32))
     return attention.window(raw, *self.image_shape[:2], n)

@@ -63,11 +63,13 @@ class Captions:
     vocabulary: the words it knows.
     params: its weights.
     size: t.
+    origin: what it was trained on and how, as a digest.
   """
 
   vocabulary: Vocabulary
   params: Any
   size: int
+  origin: str
 
   @property
   def sha256(self) -> str:
@@ -97,6 +99,7 @@ class Captions:
       **{name: np.asarray(value) for name, value in flat.items()},
       "words": np.array(json.dumps(self.vocabulary.known)),
       "length": np.array(self.vocabulary.length, np.int32),
+      "origin": np.array(self.origin),
     }
 
 
@@ -120,6 +123,7 @@ def read(path: pathlib.Path) -> Captions:
       arrays = {name: archive[name] for name in archive.files}
     known = tuple(json.loads(str(arrays.pop("words"))))
     length = int(arrays.pop("length"))
+    origin = str(arrays.pop("origin"))
     params = traverse_util.unflatten_dict(arrays, sep="/")["params"]
     size = params["words"]["embedding"].shape[1]
   except FileNotFoundError as error:
@@ -132,7 +136,14 @@ def read(path: pathlib.Path) -> Captions:
       f"{path}: damaged, or no encoder of captions; take it away and train"
       " again"
     ) from error
-  return Captions(Vocabulary(known, length), params, size)
+  return Captions(Vocabulary(known, length), params, size, origin)
+
+
+def origin(source: Any, recipe: Recipe) -> str:
+  """What an encoder of this source and recipe says it comes from."""
+  lines = source.captions(np.arange(len(source)))
+  words = json.dumps([source.fingerprint, dataclasses.asdict(recipe), lines])
+  return hashlib.sha256(words.encode()).hexdigest()
 
 
 def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
@@ -174,8 +185,8 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
       )
       value = ranking.cosine_hinge(images, texts, recipe.margin, same)
       likeness = ranking.unit(images) @ ranking.unit(texts).T
-      right = likeness.argmax(1) == jnp.arange(len(likeness))
-      return value, right.mean()
+      nearest = likeness.argmax(1)[:, None]
+      return value, jnp.take_along_axis(same, nearest, 1).mean()
 
     (value, right), slope = jax.value_and_grad(loss, has_aux=True)(params)
     updates, memory = tx.update(slope, memory, params)
@@ -198,13 +209,18 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
     params, memory, value, right = compiled(
       params, memory, batch, jax.random.fold_in(key, i)
     )
+  if not np.isfinite(value):
+    raise ValueError(
+      f"the encoder of captions ended at a hinge of {float(value)}: lower"
+      f" config.text.lr, it is {recipe.lr}"
+    )
   say(
     f"trained an encoder of captions: {len(vocabulary.known)} words,"
     f" {recipe.steps} steps, hinge {float(value):.4f}, of {size} captions the"
     f" right one is nearest for {float(right):.0%} of the last images"
   )
   weights = jax.tree.map(np.asarray, params["text"])
-  return Captions(vocabulary, weights, recipe.size)
+  return Captions(vocabulary, weights, recipe.size, origin(source, recipe))
 
 
 def all_captions(source: Any) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """Sources whose examples come with vectors of their captions."""
 
+import json
 import pathlib
 import zipfile
 from collections.abc import Callable
@@ -44,7 +45,7 @@ class Told:
     self.name: str = source.name
     self.image_shape: tuple[int, int, int] = source.image_shape
     self.classes: tuple[str, ...] = source.classes
-    self.fingerprint: str = f"{source.fingerprint}-{origin[:16]}"
+    self.fingerprint: str = f"{source.fingerprint}-{origin}"
     self._source, self._table = source, table
 
   def __len__(self) -> int:
@@ -75,8 +76,8 @@ def for_run(
 ) -> Told:
   """The train split of a run with vectors of its captions.
 
-  The encoder is the work directory's; where there is none yet, another run's
-  (`config.text.encoder`), or trained here; either is then kept there.
+  The encoder is trained here, or another run's (`config.text.encoder`); either
+  is kept in the work directory, and stays once there is a run.
 
   Args:
     source: the train split.
@@ -92,35 +93,61 @@ def for_run(
   if settings.vectors:
     path = pathlib.Path(settings.vectors).expanduser()
     return by_file(source, path, "train", settings.size)
-  own = directory / ENCODER
-  if not own.exists():
-    if settings.encoder:
-      encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
-    elif jax.process_count() > 1:
-      raise ValueError(
-        "an encoder of captions is trained by one process: train a run of this"
-        " data alone, and name its captions.npz in config.text.encoder"
-      )
-    else:
-      keys = ("size", "steps", "batch_size", "lr", "margin", "forget")
-      recipe = captions.Recipe(**{k: settings[k] for k in keys}, seed=seed)
-      encoder = captions.train(source, recipe, say)
-    if jax.process_index() == 0:
-      encoder.write(own)
-  else:
-    encoder = captions.read(own)
+  keys = ("size", "steps", "batch_size", "lr", "margin", "forget")
+  recipe = captions.Recipe(**{k: settings[k] for k in keys}, seed=seed)
+  encoder = _encoder(source, settings, recipe, directory, say)
   if encoder.size != settings.size:
     raise ValueError(
       f"the encoder of captions gives {encoder.size} dimensions: set"
-      " config.text.size to that"
+      f" config.text.size to that, it is {settings.size}"
     )
+  own = directory / ENCODER
+  if jax.process_index() == 0 and not own.exists():
+    encoder.write(own)
   return by_encoder(source, encoder)
+
+
+def _encoder(
+  source: Any,
+  settings: ConfigDict,
+  recipe: captions.Recipe,
+  directory: pathlib.Path,
+  say: Callable[[str], None],
+) -> Captions:
+  """The run's encoder: the one it has, another's, or one trained now."""
+  own, wanted = directory / ENCODER, captions.origin(source, recipe)
+  if (directory / "run.json").exists():
+    if not own.exists():
+      raise ValueError(
+        f"{directory} holds a run without {ENCODER}: put its encoder of"
+        " captions back, or give another --workdir"
+      )
+    return captions.read(own)
+  # Without a run beside it a file is what a refused or killed start left.
+  if settings.encoder:
+    own.unlink(missing_ok=True)
+    encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
+    if encoder.origin != wanted:
+      say("the encoder of captions was trained on other data, or otherwise")
+    return encoder
+  if own.exists():
+    encoder = captions.read(own)
+    if encoder.origin == wanted:
+      return encoder
+    own.unlink()
+  if jax.process_count() > 1:
+    raise ValueError(
+      "an encoder of captions is trained by one process: train a run of this"
+      " data alone, and name its captions.npz in config.text.encoder"
+    )
+  return captions.train(source, recipe, say)
 
 
 def by_encoder(source: Any, encoder: Captions) -> Told:
   """Vectors of a source's captions; k is the largest number of an example.
 
-  Those of an example with fewer are repeated.
+  Those of an example with fewer are repeated in turn. The fingerprint ends in
+  the encoder's SHA-256, its first 16 digits.
   """
   lines = all_captions(source)
   known = sorted({line for own in lines for line in own})
@@ -128,7 +155,9 @@ def by_encoder(source: Any, encoder: Captions) -> Told:
   vectors = encoder.embed(known)
   most = max(len(own) for own in lines)
   rows = [[place[own[j % len(own)]] for j in range(most)] for own in lines]
-  return Told(source, vectors[np.array(rows)], encoder.sha256)
+  said = digest({"lines": np.array(json.dumps(lines))})
+  origin = f"{said[:16]}-{encoder.sha256[:16]}"
+  return Told(source, vectors[np.array(rows)], origin)
 
 
 def by_file(source: Any, path: pathlib.Path, split: str, size: int) -> Told:
@@ -155,9 +184,13 @@ def by_file(source: Any, path: pathlib.Path, split: str, size: int) -> Told:
       f"{path}: no array '{split}' of numbers can be read from it"
     ) from error
   table = table[:, None] if table.ndim == 2 else table
+  if table.ndim != 3 or not np.isfinite(table).all():
+    raise ValueError(
+      f"{path}: array '{split}' must be finite numbers [N, k, t] or [N, t]"
+    )
   if table.shape[-1] != size:
     raise ValueError(
       f"{path}: vectors of {table.shape[-1]} dimensions; set config.text.size"
       f" to that, it is {size}"
     )
-  return Told(source, table, digest({split: table}))
+  return Told(source, table, digest({split: table})[:16])

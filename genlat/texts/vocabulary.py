@@ -27,7 +27,7 @@ class Vocabulary:
 
   Attributes:
     known: in order; the first has number 2.
-    length: words of a caption that are read; the rest is cut.
+    length: words of the longest caption of the training data.
   """
 
   known: tuple[str, ...]
@@ -52,14 +52,18 @@ class Vocabulary:
     """Numbers of words, int32 `[N, L]`, and of how many, int32 `[N]`.
 
     Words that are not known are all one number; a caption without a word is
-    one of them.
+    one of them. L is `length`, doubled until the longest caption fits: few
+    shapes, and nothing is cut.
     """
     number = {word: i + _FIRST for i, word in enumerate(self.known)}
-    tokens = np.full((len(captions), self.length), PADDING, np.int32)
+    split = [words(caption) for caption in captions]
+    size = self.length
+    while size < max(map(len, split), default=0):
+      size *= 2
+    tokens = np.full((len(captions), size), PADDING, np.int32)
     lengths = np.ones(len(captions), np.int32)
-    for row, caption in enumerate(captions):
-      found = [number.get(w, UNKNOWN) for w in words(caption)] or [UNKNOWN]
-      found = found[: self.length]
+    for row, own in enumerate(split):
+      found = [number.get(word, UNKNOWN) for word in own] or [UNKNOWN]
       tokens[row, : len(found)] = found
       lengths[row] = len(found)
     return tokens, lengths
