@@ -80,7 +80,7 @@ def _data() -> ConfigDict:
       validation=0.0,  # share of train cut off by a fixed hash
       on_error="raise",  # corrupt images: raise | skip
       feeder="auto",  # auto | resident | streaming
-      resident_limit=2.0,  # GiB of images a device may hold
+      resident_limit=2.0,  # GiB of data a device may hold
       threads=2,  # of the streaming feeder
       prefetch=4,  # batches
       flip=False,  # random horizontal mirror

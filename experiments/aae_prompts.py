@@ -117,13 +117,15 @@ def shares(right: np.ndarray) -> dict[str, float]:
 def score(model: Trained, n: int, seed: int) -> dict[str, dict[str, float]]:
   """The table's rows by name."""
   judge = judges(model)
-  test = data.load(model.config.data, "test").read(np.arange(1000))
-  rows = {
-    "real test images": shares(
-      judge.right(test["image"], test["attribute"][:, :2])
-    )
-  }
+  source = data.load(model.config.data, "test")
+  test = source.read(np.arange(min(len(source), 5000)))
+  real = judge.right(test["image"], test["attribute"][:, :2])
   without = synthetic.withheld(model.config.data.withhold)
+  pairs = [(int(s), int(c)) for s, c in test["attribute"][:, :2]]
+  held = np.array([pair in without for pair in pairs])
+  rows = {"real test images": shares(real)}
+  if held.any():
+    rows["real, pairs never seen"] = shares(real[held])
   for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
     lines, asked = prompts(n, phrase)
     images = model.sample(len(lines), seed, text=lines)
@@ -170,7 +172,14 @@ def main() -> None:
     print(f"{name:28s} {cells}  of {row['images']}")
   path = args.workdir / "evaluation" / "prompts.json"
   path.parent.mkdir(exist_ok=True)
-  path.write_text(json.dumps({"step": model.step, "rows": rows}, indent=2))
+  card = {
+    "step": model.step,
+    "seed": args.seed,
+    "images_a_pair": args.n,
+    "phrases": [PLAIN, REWORDED],
+    "rows": rows,
+  }
+  path.write_text(json.dumps(card, indent=2))
   if args.out:
     columns = len(synthetic.COLOURS)
     images = sheet(model, args.seed)

@@ -213,7 +213,9 @@ def test_reading_is_lazy_in_streaming_and_whole_in_resident(monkeypatch):
 
 
 def test_auto_keeps_resident_what_fits():
-  size = N * 3 * 2 / 2**30
+  example = _source().read(np.arange(1))  # images, and what comes with them
+  size = N * sum(value.nbytes for value in example.values()) / 2**30
+  assert size > N * 3 * 2 / 2**30
   fits = _make("auto", resident_limit_gib=size)
   exceeds = _make("auto", resident_limit_gib=size * 0.999)
   assert (fits.kind, exceeds.kind) == ("resident", "streaming")

@@ -91,7 +91,7 @@ def make_feeder(
     batch_size: rows of the global batch.
     seed: of the order of examples.
     steps_per_call: the most steps a feed is asked for.
-    resident_limit_gib: GiB of each device that 'auto' may fill with images.
+    resident_limit_gib: GiB of each device that 'auto' may fill with data.
     threads: that read batches; 0 reads one at a time (streaming only).
     prefetch: batches read ahead (streaming only); at least one call's.
 
@@ -105,7 +105,8 @@ def make_feeder(
   order.steps_per_epoch(len(source), batch_size)
   sharding.check_batch(batch_size, mesh)
   if kind == "auto":
-    size = len(source) * int(np.prod(source.image_shape))
+    example = source.read(np.arange(1))  # with labels and captions
+    size = len(source) * sum(value.nbytes for value in example.values())
     fits = size <= resident_limit_gib * 2**30
     kind = "resident" if fits else "streaming"
   if kind == "resident":
