@@ -132,9 +132,10 @@ def text() -> ConfigDict:
 
 
 def draw() -> ConfigDict:
-  """Methods draw, conv_draw (channels, too) and conv_draw_b.
+  """Methods draw, conv_draw (channels, too), conv_draw_b, glimpse_classifier.
 
-  The last has steps, hidden and the weights of the KL alone.
+  conv_draw_b has steps, hidden and the weights of the KL alone; the classifier
+  has no codes and paints nothing.
   """
   return ConfigDict(
     dict(
@@ -149,5 +150,6 @@ def draw() -> ConfigDict:
       kl_weights=(),  # one a step; () = ones
       unroll=1,  # steps of the scan that are unrolled
       channels=(32, 64),  # of the convolutions (conv_draw)
+      classes=10,  # labels (glimpse_classifier)
     )
   )

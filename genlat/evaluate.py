@@ -156,7 +156,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     sample=functools.partial(model.samples, seed=settings.seed)
     if model.generative
     else None,
-    reconstruct=model.reconstruct,
+    reconstruct=None if model.classifying else model.reconstruct,
     means=functools.cache(average),
     log_weights=functools.partial(log_weights, model, reference)
     if bounded
@@ -169,6 +169,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     labelled=model.labelled,
     sample_of=lambda n, labels: model.sample(n, settings.seed, labels),
     assign=model.assign if model.assigning else None,
+    classify=model.classify if model.classifying else None,
     card=Card(
       network="",
       sha256="",

@@ -48,7 +48,7 @@ def compiled(
 
   Args:
     name: 'sample', 'sample_of', 'codes_of', 'decode', 'encode', 'draw',
-      'posterior', 'assign', 'film' or 'film_of'.
+      'posterior', 'assign', 'classify', 'film' or 'film_of'.
     key: the method.
     law: the prior that was fitted after training, or None.
     mesh: the devices, which share the rows.
@@ -100,6 +100,9 @@ def compiled(
   def assign(state: State, images: jax.Array) -> jax.Array:
     return method.assign(state, inputs(sharding.split_rows(images)))
 
+  def classify(state: State, images: jax.Array) -> jax.Array:
+    return method.classify(state, inputs(sharding.split_rows(images)))
+
   def posterior(state: State, images: jax.Array) -> jax.Array:
     rows = inputs(sharding.split_rows(images))
     return jnp.stack(method.posterior(state, rows), 1)
@@ -110,6 +113,7 @@ def compiled(
     "sample_of": sample_of,
     "codes_of": codes_of,
     "assign": assign,
+    "classify": classify,
     "decode": decode,
     "encode": encode,
     "draw": draw,

@@ -21,6 +21,7 @@ CURVES = (
   ("kl_real", "kl_rec", "kl_fake"),
   ("hinge_active", "spread"),
   ("kl_step/*",),
+  ("error",),
 )
 
 
@@ -53,8 +54,11 @@ class Pictures:
       columns = grids.grid(flat, sheet.shape[1], border=True)
       self._logbook.images(step, "classes", columns)
     if model.painting:
-      reel = model.film(SIDE, seed=self._run.config.seed)
+      looks = self._images if model.classifying else None
+      reel = model.film(SIDE, self._run.config.seed, looks)
       self._logbook.images(step, "film", films.strip(reel, enlarge=2))
+    if model.classifying:
+      return
     pairs = grids.side_by_side(
       self._images, model.reconstruct(self._images), SIDE
     )

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from genlat import checks, generation, methods, scans, sharding, workdir
 from genlat import data as datasets
-from genlat import generation, methods, scans, sharding, workdir
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
 from genlat.data.source import Source
-from genlat.methods.method import Conditional, Method
+from genlat.methods.method import Classifying, Conditional, Method
 from genlat.state import Metrics, State
 from genlat.texts import told
 
@@ -166,9 +166,11 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   method = methods.build(config, source.image_shape)
   if isinstance(method, Conditional) and method.text:
     source = told.for_run(source, config.text, directory, config.seed, say)
-  check_best(config, method, source.image_shape)
+  checks.check_best(config, method, source.image_shape)
   if isinstance(method, Conditional) and method.labelled:
-    check_classes(method.classes, source)
+    checks.check_classes(method.classes, source, "aae.classes")
+  if isinstance(method, Classifying):
+    checks.check_classes(method.classes, source, "draw.classes")
   run = Run(
     config=config,
     workdir=directory,
@@ -177,7 +179,7 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
     train=source,
     validation=validation,
     feeder=feeders.make_feeder(
-      source,
+      datasets.fed(source),
       mesh,
       kind=config.data.feeder,
       batch_size=config.batch_size,
@@ -197,33 +199,6 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
     with config.unlocked():
       config.steps_per_call = 1
   return run
-
-
-def check_best(
-  config: ConfigDict, method: Method, shape: tuple[int, int, int]
-) -> None:
-  """Raises ValueError where the best metric is none of the method's."""
-  if not config.checkpoint.best:
-    return
-  image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-  batch = {"image": image, "index": jax.ShapeDtypeStruct((1,), jnp.int32)}
-  key = jax.random.key(0)
-  state = jax.eval_shape(method.init, key, batch)
-  known = sorted(jax.eval_shape(method.eval_step, state, batch, key))
-  if config.checkpoint.best not in known:
-    raise ValueError(
-      f"config.checkpoint.best must be one of {', '.join(known)};"
-      f" got {config.checkpoint.best!r}"
-    )
-
-
-def check_classes(classes: int, source: Source) -> None:
-  """Raises ValueError where a method expects other labels than there are."""
-  if len(source.classes) != classes:
-    raise ValueError(
-      f"the model is of {classes} classes, and {source.name} has"
-      f" {len(source.classes)}: set config.aae.classes"
-    )
 
 
 def initial_state(run: Run) -> State:

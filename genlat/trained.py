@@ -16,7 +16,13 @@ from ml_collections import ConfigDict
 from genlat import priors
 from genlat.films import Reel, frames
 from genlat.generation import Key, compiled, to_host
-from genlat.methods.method import Assigning, Conditional, Method, Painting
+from genlat.methods.method import (
+  Assigning,
+  Classifying,
+  Conditional,
+  Method,
+  Painting,
+)
 from genlat.state import State
 from genlat.texts.captions import Captions
 
@@ -222,6 +228,18 @@ class Trained:
       raise ValueError("this model has no classifier of its own labels")
     images, assign = self._checked(images), self._call("assign")
     return self._by_chunks(lambda rows, i: assign(self.state, rows), images)
+
+  @property
+  def classifying(self) -> bool:
+    """Whether it names the data's labels, and makes no images."""
+    return isinstance(self.method, Classifying)
+
+  def classify(self, images: np.ndarray) -> np.ndarray:
+    """Logits `[N, classes]` of the data's labels of uint8 images."""
+    if not self.classifying:
+      raise ValueError(f"{self.config.method} is no classifier")
+    images, classify = self._checked(images), self._call("classify")
+    return self._by_chunks(lambda rows, i: classify(self.state, rows), images)
 
   def decode(self, codes: np.ndarray) -> np.ndarray:
     """uint8 images `[N, H, W, C]` of codes `[N, ...]`."""

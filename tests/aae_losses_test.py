@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genlat import run as runs
+from genlat import checks
 from tests import shipped
 
 ROWS = 6
@@ -195,9 +195,9 @@ def test_games_that_cannot_be_played_are_refused(changes, word):
 
 def test_labels_beyond_the_model_s_are_refused():
   source = types.SimpleNamespace(name="flowers", classes=("a", "b", "c"))
-  runs.check_classes(3, source)
+  checks.check_classes(3, source, "aae.classes")
   with pytest.raises(ValueError, match="10 classes, and flowers has 3"):
-    runs.check_classes(10, source)
+    checks.check_classes(10, source, "aae.classes")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from genlat import methods, sharding
 from genlat.checkpoint import Checkpoints
+from genlat.methods.method import Classifying
 from genlat.state import State
 from tests import shipped
 
@@ -245,6 +246,13 @@ def test_codes_decode_to_images_and_samples_repeat(name):
   c = case(name)
   state, shape = c.state(), shipped.image_shape(c.config)
   codes = c.method.encode(state, c.batch["image"])
+  if isinstance(c.method, Classifying):
+    assert len(codes) == 8
+    with pytest.raises(ValueError, match="makes no images"):
+      c.method.decode(state, codes)
+    with pytest.raises(ValueError, match="makes no images"):
+      c.method.sample(state, jax.random.key(1), 3)
+    return
   images = c.method.decode(state, codes)
   assert images.shape == (8, *shape)
   assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0

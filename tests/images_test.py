@@ -162,7 +162,10 @@ def test_rows_do_not_depend_on_batch_size_or_devices(switch):
 
 def test_preparation_follows_the_config_and_flips_in_training_only():
   config = ml_collections.ConfigDict(
-    {"flip": True, "dequantise": False, "binarise": "none"}
+    {
+      **{"flip": True, "dequantise": False, "binarise": "none"},
+      **{"name": "digits", "count": 0},
+    }
   )
   preparation = images.Preparation.from_config(config)
   assert preparation == images.Preparation(True, False, "none")

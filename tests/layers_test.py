@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # The loop and its kin, what they run on, and what serves them.
 RUNS = {
+  "checks",
   "evaluate",
   "generation",
   "loading",

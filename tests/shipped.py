@@ -20,6 +20,7 @@ SHAPES = {
   "binarized_mnist": (28, 28, 1),
   "celeba": (64, 64, 3),
   "cifar10": (32, 32, 3),
+  "cluttered_mnist": (100, 100, 1),
   "digits": (8, 8, 1),
   "fashion_mnist": (28, 28, 1),
   "mnist": (28, 28, 1),
@@ -31,7 +32,10 @@ SHAPES = {
 
 def of_method(method: str) -> str:
   """The configuration that stands for a method."""
-  named = {"conv_draw": "conv_draw_a_mnist"}
+  named = {
+    "conv_draw": "conv_draw_a_mnist",
+    "glimpse_classifier": "cluttered_mnist",
+  }
   return named.get(method, f"{method}_mnist")
 
 

@@ -41,6 +41,9 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
   "tfds": tfds.load_tfds,
 }
 
+# They cut their own digits into train and validation.
+CUT = ("two_digits", "cluttered_mnist")
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -64,6 +67,12 @@ def load(config: ConfigDict, split: str) -> Source:
   return build(Settings.of(config), split)
 
 
+def fed(source: Source) -> Source:
+  """What a train step is fed of a source: digits, where it composes scenes."""
+  digits = source.digits if isinstance(source, scenes.SceneSource) else None
+  return digits or source
+
+
 def build(settings: Settings, split: str) -> Source:
   """`load` for settings that are checked already."""
   if split not in SPLITS:
@@ -74,7 +83,7 @@ def build(settings: Settings, split: str) -> Source:
       f"unknown config.data.name {settings.name!r}; known:"
       f" {', '.join(DATASETS)} (tfds as tfds:NAME)"
     )
-  if settings.validation and split != "test":
+  if settings.validation and split != "test" and name not in CUT:
     train = DATASETS[name](settings, "train")
     return splitting.validation_split(train, settings.validation, split)
   return DATASETS[name](settings, split)

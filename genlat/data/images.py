@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genlat.data.composition import KINDS, compose, row_keys
+
 Batch = dict[str, jax.Array]
 
 BINARISE = ("none", "fixed", "dynamic")
@@ -37,11 +39,13 @@ class Preparation:
       training only.
     dequantise: whether uniform noise of one grey level is added.
     binarise: 'none', 'fixed' or 'dynamic'.
+    scene: what is composed of a batch of digits in training; '' = nothing.
   """
 
   flip: bool
   dequantise: bool
   binarise: str
+  scene: str = ""
 
   def __post_init__(self) -> None:
     """Checks the fields."""
@@ -59,11 +63,16 @@ class Preparation:
 
   @classmethod
   def from_config(cls, config: Any) -> "Preparation":
-    """From `config.data`: its keys flip, dequantise and binarise."""
-    return cls(config.flip, config.dequantise, config.binarise)
+    """From `config.data`: flip, dequantise, binarise, name and count."""
+    anew = config.name in KINDS and not config.count
+    scene = config.name if anew else ""
+    return cls(config.flip, config.dequantise, config.binarise, scene)
 
   def __call__(self, batch: Batch, key: jax.Array, train: bool) -> Batch:
-    """Applies `prepare_batch`; flips only where `train` is true."""
+    """Applies `prepare_batch`; composes and flips in training only."""
+    if self.scene and train:
+      composing, key = jax.random.split(key)
+      batch = compose(batch, composing, self.scene)
     return prepare_batch(
       batch,
       key,
@@ -109,13 +118,6 @@ def prepare_batch(
   if flip:  # Last, so that an example's fixed draw is flipped as a whole.
     images = flipped(images, row_keys(flipping, images.shape[0]))
   return {**batch, "image": images}
-
-
-def row_keys(key: jax.Array, count: int) -> jax.Array:
-  """`[count]` keys, one a row of the global batch."""
-  return jax.vmap(jax.random.fold_in, (None, 0))(
-    key, jnp.arange(count, dtype=np.uint32)
-  )
 
 
 def example_keys(indices: jax.Array) -> jax.Array:

@@ -1,15 +1,16 @@
 """Larger images composed of MNIST's digits: two of them, or one in clutter.
 
-A scene is a pure function of (set, split, index), made when it is read; more
-scenes than digits can be asked for (`config.data.count`).
+In training, scenes are composed anew at each step, on the device
+(`genlat.data.composition`). Here are the fixed ones, of validation and test, or
+of training where `config.data.count` asks for a number of them: pure functions
+of (set, split, index), made on the host when they are read.
 
 `two_digits` is the task of DRAW (Gregor et al. 2015, arXiv:1502.04623, section
 4.3): two digits at random places on 60 x 60 pixels, intensities added and cut
 at white. `cluttered_mnist` is that of Mnih et al. 2014 (arXiv:1406.6247): a
 digit at a random place on 100 x 100 pixels, among 8 pieces of 8 x 8 pixels cut
 from other digits. Places are uniform over all that hold a digit or a piece as
-a whole; the papers do not say so. Departure: scenes are a fixed set, the same
-in every epoch, where the papers' are made anew.
+a whole; the papers do not say so.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 
 from genlat.data import mnist
+from genlat.data import split as splitting
 from genlat.data.source import DataError, Settings, Source, digest
 
 PAIR_SIDE, CLUTTER_SIDE = 60, 100
@@ -31,8 +33,9 @@ def load_two_digits(config: Settings, split: str) -> Source:
   """Pairs of digits, `[60, 60, 1]`, attribute: both labels.
 
   Args:
-    config: `path` is MNIST's folder; `count` 0 = as many as there are digits.
-    split: 'train' or 'test', made of the digits of that split.
+    config: `path` is MNIST's folder; `count` 0 = as many as there are digits,
+      in training anew at each step.
+    split: made of the digits of that split.
 
   Raises:
     DataError: as for MNIST, or for a crop or size.
@@ -57,12 +60,25 @@ def _load(
       " config.data.image_size to 0"
     )
   plain = dataclasses.replace(config, name="mnist", image_size=0, count=0)
-  digits = mnist.load_idx(plain, split)
+  if config.validation and split != "test":
+    # Digits are shared out, so that no scene shows one of another split.
+    digits = mnist.load_idx(plain, "train")
+    digits = splitting.validation_split(digits, config.validation, split)
+  else:
+    digits = mnist.load_idx(plain, split)
   return SceneSource(name, digits, split, config.count, side, compose)
 
 
 class SceneSource:
-  """Scenes of digits."""
+  """Scenes of digits.
+
+  Attributes:
+    name: of the set.
+    image_shape: of a scene.
+    classes: names of the labels, of scenes of one digit.
+    fingerprint: of digits, split and count.
+    digits: what a train step composes its scenes of; None for a fixed set.
+  """
 
   def __init__(
     self,
@@ -77,11 +93,12 @@ class SceneSource:
     self.name = name
     self.image_shape: tuple[int, int, int] = (side, side, 1)
     self.classes = digits.classes if compose is _clutter else ()
+    self.digits = digits if split == "train" and not count else None
     self._digits, self._compose = digits, compose
     self._count = count or len(digits)
     self._salt = f"genlat/{name}/{split}"
     self.fingerprint = digest(
-      f"{name} 1", digits.fingerprint, split, str(self._count)
+      f"{name} 2", digits.fingerprint, split, str(count)
     )
 
   def __len__(self) -> int:

@@ -8,6 +8,7 @@ from genlat.methods.aae import Aae
 from genlat.methods.ae import AutoEncoder
 from genlat.methods.draw import Draw
 from genlat.methods.glf import Glf
+from genlat.methods.glimpse_classifier import GlimpseClassifier
 from genlat.methods.introvae import Introvae
 from genlat.methods.method import Method
 from genlat.methods.soft_introvae import SoftIntrovae
@@ -22,6 +23,7 @@ METHODS: dict[str, Builder] = {
   "conv_draw_b": Draw.from_config,
   "draw": Draw.from_config,
   "glf": Glf.from_config,
+  "glimpse_classifier": GlimpseClassifier.from_config,
   "introvae": Introvae.from_config,
   "soft_introvae": SoftIntrovae.from_config,
   "vae": Vae.from_config,

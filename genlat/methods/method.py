@@ -154,6 +154,20 @@ class Assigning(Protocol):
 
 
 @runtime_checkable
+class Classifying(Protocol):
+  """A method that names the data's label of an image, and makes no images."""
+
+  @property
+  def classes(self) -> int:
+    """Number of labels."""
+    ...
+
+  def classify(self, state: State, images: Images) -> jax.Array:
+    """Logits of the labels, `[B, K]`."""
+    ...
+
+
+@runtime_checkable
 class Painting(Protocol):
   """A method that makes an image in steps on a canvas."""
 

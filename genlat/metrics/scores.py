@@ -30,6 +30,8 @@ RANDOM = "random"  # in place of a weight file: for smoke runs
 
 def reconstruction(task: Task) -> tuple[Scores, Card]:
   """Mean squared error and PSNR of held-out images; codes are means."""
+  if task.reconstruct is None:
+    raise Unavailable("a classifier makes no images")
   error, psnr, count = 0.0, 0.0, 0
   for images in task.batches():
     pair = [x / np.float32(255) for x in (images, task.reconstruct(images))]
@@ -253,6 +255,18 @@ def classes(task: Task) -> tuple[Scores, Card]:
   return scores, card
 
 
+def classification(task: Task) -> tuple[Scores, Card]:
+  """What share of held-out images a classifier names wrongly."""
+  if task.classify is None:
+    raise Unavailable("this model is no classifier")
+  logits = np.concatenate([task.classify(x) for x in task.batches()])
+  labels = task.labels()
+  wrong = logits.argmax(1) != labels
+  each = [float(wrong[labels == k].mean()) for k in np.unique(labels)]
+  scores = {"error": float(wrong.mean()), "error_per_class": each}
+  return scores, dataclasses.replace(_averaged(task), sampler="")
+
+
 def clusters(task: Task) -> tuple[Scores, Card]:
   """How a model's own labels of held-out images agree with the data's."""
   if task.assign is None:
@@ -301,6 +315,7 @@ def _progress(name: str, total: int):
 
 METRICS: dict[str, Metric] = {
   "classes": classes,
+  "classification": classification,
   "clusters": clusters,
   "codes": codes,
   "diversity": diversity,

@@ -37,7 +37,7 @@ class Task:
     reference: images of the split that is evaluated.
     train: images of the train split.
     sample: n to new uint8 images in parts; None without a prior.
-    reconstruct: uint8 images to uint8 images.
+    reconstruct: uint8 images to uint8 images; None for a classifier.
     means: means over the reference of the method's values per example.
     log_weights: k to `[k, B]` nats for each batch of the reference; None
       where the model has no density.
@@ -50,6 +50,8 @@ class Task:
     sample_of: n and labels to n new uint8 images of them.
     assign: uint8 images to logits `[B, classes]` of the model's own labels;
       None where it has none.
+    classify: uint8 images to logits `[B, classes]` of the data's labels; None
+      for a method that is no classifier.
     card: the protocol, with the fields that all metrics share.
     picture: name and uint8 image `[H, W, C]`, to keep beside the scores.
   """
@@ -58,7 +60,7 @@ class Task:
   reference: Images
   train: Images
   sample: Callable[[int], Iterator[np.ndarray]] | None
-  reconstruct: Callable[[np.ndarray], np.ndarray]
+  reconstruct: Callable[[np.ndarray], np.ndarray] | None
   means: Callable[[], dict[str, float]]
   log_weights: Callable[[int], Iterator[np.ndarray]] | None
   posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None
@@ -67,6 +69,7 @@ class Task:
   labelled: bool
   sample_of: Callable[[int, np.ndarray], np.ndarray]
   assign: Callable[[np.ndarray], np.ndarray] | None
+  classify: Callable[[np.ndarray], np.ndarray] | None
   card: Card
   picture: Callable[[str, np.ndarray, np.ndarray], None]
 
