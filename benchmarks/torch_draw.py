@@ -1,0 +1,138 @@
+"""DRAW in PyTorch, with the weights and the arithmetic of genlat's.
+
+Attention at reading and writing, an error image, learned initial states and
+canvas, cells from zeros; one bias a gate. The steps are a Python loop.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.alternate import Rival
+
+_CLAMP = 8.0
+
+
+class Draw(nn.Module):
+  """DRAW on grey images."""
+
+  def __init__(
+    self,
+    side: int,
+    steps: int,
+    hidden: int,
+    latent: int,
+    read: int,
+    write: int,
+  ) -> None:
+    """Sizes as in configs/draw_mnist.py; square images of one channel."""
+    super().__init__()
+    self.side, self.steps, self.latent = side, steps, latent
+    self.read, self.write = read, write
+    self.encoder = _cell(2 * read * read + hidden, hidden)
+    self.decoder = _cell(latent, hidden)
+    self.posterior = nn.Linear(hidden, 2 * latent)
+    self.patch = nn.Linear(hidden, write * write)
+    self.read_window = nn.Linear(hidden, 5)
+    self.write_window = nn.Linear(hidden, 5)
+    for head in (
+      *(self.posterior, self.patch),
+      *(self.read_window, self.write_window),
+    ):
+      nn.init.normal_(head.weight, std=0.01)
+      nn.init.zeros_(head.bias)
+    self.encoder_start = nn.Parameter(torch.zeros(hidden))
+    self.decoder_start = nn.Parameter(torch.zeros(hidden))
+    self.canvas_start = nn.Parameter(torch.zeros(side, side))
+    self.register_buffer("pixel", torch.arange(1.0, side + 1))
+
+  def loss(self, x: torch.Tensor) -> torch.Tensor:
+    """The negative bound of images `[B, side, side]`, a mean in nats."""
+    rows = len(x)
+    enc = self.encoder_start.expand(rows, -1)
+    dec = self.decoder_start.expand(rows, -1)
+    enc_cell, dec_cell = torch.zeros_like(enc), torch.zeros_like(dec)
+    canvas = self.canvas_start.expand(rows, -1, -1)
+    noise = torch.randn(self.steps, rows, self.latent)
+    kl = x.new_zeros(())
+    for eps in noise:
+      rows_, columns, gamma = self._banks(self.read_window(dec), self.read)
+      both = torch.stack([x, x - torch.sigmoid(canvas)], 1)
+      patch = rows_[:, None] @ both @ columns[:, None].transpose(2, 3)
+      seen = (gamma[:, None, None, None] * patch).flatten(1)
+      enc, enc_cell = self.encoder(torch.cat([seen, dec], 1), (enc, enc_cell))
+      mean, log_sigma = self.posterior(enc).chunk(2, 1)
+      code = mean + log_sigma.exp() * eps
+      spread = (2.0 * log_sigma).exp()
+      terms = mean.square() + spread - 2.0 * log_sigma - 1.0
+      kl = kl + 0.5 * terms.sum()
+      dec, dec_cell = self.decoder(code, (dec, dec_cell))
+      rows_, columns, gamma = self._banks(self.write_window(dec), self.write)
+      stroke = self.patch(dec).view(-1, self.write, self.write)
+      drawn = rows_.transpose(1, 2) @ stroke @ columns
+      canvas = canvas + drawn / gamma[:, None, None]
+    rec = functional.binary_cross_entropy_with_logits(
+      canvas, x, reduction="sum"
+    )
+    return (rec + kl) / rows
+
+  def _banks(
+    self, raw: torch.Tensor, n: int
+  ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Filterbanks of rows and columns `[B, n, side]`, and gamma `[B]`."""
+    rest = raw[:, 2:].clamp(-_CLAMP, _CLAMP)
+    centre = 0.5 * (self.side + 1) * (raw[:, :2] + 1.0)
+    stride = (self.side - 1) / max(n - 1, 1) * rest[:, 1].exp()
+    offset = torch.arange(1, n + 1) - n / 2.0 - 0.5
+    mean = centre[:, :, None] + offset * stride[:, None, None]
+    square = (self.pixel - mean[..., None]).square()
+    weight = -0.5 * (-rest[:, 0]).exp()[:, None, None, None]
+    banks = torch.softmax(weight * square, -1)
+    return banks[:, 1], banks[:, 0], rest[:, 2].exp()
+
+
+def _cell(inputs: int, hidden: int) -> nn.LSTMCell:
+  """PyTorch's fused cell with one of its two biases."""
+  cell = nn.LSTMCell(inputs, hidden)
+  nn.init.zeros_(cell.bias_hh)
+  cell.bias_hh.requires_grad_(False)
+  return cell
+
+
+def count(model: nn.Module) -> int:
+  """Number of trained parameters."""
+  return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def rivals(
+  make: Callable[[], Draw], images: torch.Tensor, steps: int
+) -> Sequence[Rival]:
+  """Train steps in eager mode, with Adam's plain and fused forms.
+
+  Args:
+    make: builds the model.
+    images: `[B, side, side]` of 0 and 1.
+    steps: steps a call makes.
+  """
+  return [
+    _rival("PyTorch eager", make(), images, steps, fused=False),
+    _rival("PyTorch fused Adam", make(), images, steps, fused=True),
+  ]
+
+
+def _rival(
+  name: str, model: Draw, images: torch.Tensor, steps: int, *, fused: bool
+) -> Rival:
+  trained = [p for p in model.parameters() if p.requires_grad]
+  adam = torch.optim.Adam(trained, lr=1e-3, fused=fused)
+
+  def run() -> None:
+    for _ in range(steps):
+      adam.zero_grad()
+      model.loss(images).backward()
+      nn.utils.clip_grad_norm_(trained, 10.0)
+      adam.step()
+
+  return Rival(name, run, steps)
