@@ -23,6 +23,7 @@ from genlat import data as datasets
 from genlat import (
   evaluate,
   generation,
+  identity,
   loading,
   pictures,
   priors,
@@ -54,7 +55,7 @@ def train(config: ConfigDict, directory: pathlib.Path) -> None:
   first = jax.process_index() == 0
   with RunLock(directory) if first else contextlib.nullcontext():
     run = runs.prepare(config, directory)
-    runs.adopt(run)
+    identity.adopt(run)
     with contextlib.closing(open_checkpoints(run)) as checkpoints:
       state = resume(run, checkpoints)
       logbook = Logbook(
@@ -144,7 +145,7 @@ def save(
   metrics = None
   if run.validation:
     metrics = validate(run, state, step, logbook)
-  meta = runs.describe(run).as_json()
+  meta = identity.describe(run).as_json()
   checkpoints.save(step, state, meta, metrics)
 
 
@@ -259,7 +260,7 @@ def replay(config: ConfigDict, directory: pathlib.Path) -> None:
     )
   bad = json.loads(facts.read_text())["step"]
   run = runs.prepare(config, directory)
-  runs.adopt(run)
+  identity.adopt(run)
   with contextlib.closing(open_checkpoints(run, read_only=True)) as checkpoints:
     state = resume(run, checkpoints)
   if int(state.step) >= bad:

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 RUNS = {
   "evaluate",
   "generation",
+  "identity",
   "loading",
   "pictures",
   "recorder",
