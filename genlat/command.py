@@ -144,10 +144,9 @@ def _evaluate(
 
 
 def _fit(config: ConfigDict, workdir: pathlib.Path, options: Options) -> None:
-  from genlat import data, loading, train
+  from genlat import train
 
-  model = loading.load(workdir, options.checkpoint, config=config)
-  train.fit_prior(model, workdir, data.load(config.data, "train"))
+  train.fit(config, workdir, options.checkpoint)
 
 
 def _sample(

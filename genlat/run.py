@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from genlat import checks, generation, methods, scans, sharding, workdir
+from genlat import checks, generation, methods, scans, sharding
 from genlat import data as datasets
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
@@ -219,44 +219,6 @@ def initial_state(run: Run) -> State:
     for name, weights in read.items()
   }
   return state.replace(frozen={**state.frozen, **placed})
-
-
-def describe(run: Run) -> workdir.Description:
-  """What `run.json` says of the run."""
-  return workdir.Description(
-    config=run.config,
-    image_shape=run.train.image_shape,
-    data={
-      "name": run.train.name,
-      "count": len(run.train),
-      "fingerprint": run.train.fingerprint,
-    },
-    versions=workdir.versions(),
-  )
-
-
-def adopt(run: Run) -> None:
-  """Writes the run's description, or checks it against the one there.
-
-  Raises:
-    RunError: where the work directory holds a run of another configuration
-      or of other data.
-  """
-  if not (run.workdir / "run.json").exists():
-    if jax.process_index() == 0:
-      workdir.write(run.workdir, describe(run))
-    return
-  old = workdir.read(run.workdir)
-  workdir.check_same(run.workdir, old.config, run.config)
-  if old.data["fingerprint"] != run.train.fingerprint:
-    raise workdir.RunError(
-      f"{run.workdir} was trained on other data: {old.data['name']} of"
-      f" {old.data['count']} examples with fingerprint"
-      f" {old.data['fingerprint'][:12]}, not {run.train.fingerprint[:12]};"
-      " give the same files, or another --workdir"
-    )
-  if jax.process_index() == 0:
-    workdir.write(run.workdir, describe(run))
 
 
 def compile_step(

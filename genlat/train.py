@@ -19,9 +19,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from genlat import data as datasets
 from genlat import (
   evaluate,
   generation,
+  identity,
+  loading,
   pictures,
   priors,
   trained,
@@ -52,7 +55,7 @@ def train(config: ConfigDict, directory: pathlib.Path) -> None:
   first = jax.process_index() == 0
   with RunLock(directory) if first else contextlib.nullcontext():
     run = runs.prepare(config, directory)
-    runs.adopt(run)
+    identity.adopt(run)
     with contextlib.closing(open_checkpoints(run)) as checkpoints:
       state = resume(run, checkpoints)
       logbook = Logbook(
@@ -142,7 +145,7 @@ def save(
   metrics = None
   if run.validation:
     metrics = validate(run, state, step, logbook)
-  meta = runs.describe(run).as_json()
+  meta = identity.describe(run).as_json()
   checkpoints.save(step, state, meta, metrics)
 
 
@@ -175,22 +178,48 @@ def finish(run: Run, state: State, logbook: Logbook) -> None:
     if prior and prior.law == priors.from_config(run.config):
       model = dataclasses.replace(model, prior=prior)
     else:
-      model = fit_prior(model, run.workdir, run.train)
+      model = fit_prior(model, run.config, run.workdir, run.train)
   pictures.Pictures(run, logbook).draw(model, int(state.step))
   pictures.curves(run.workdir)
   say(f"done at step {int(state.step)}; pictures in {run.workdir / 'images'}")
 
 
+def fit(config: ConfigDict, directory: pathlib.Path, checkpoint: str) -> None:
+  """Fits a prior to the codes of a finished run.
+
+  Args:
+    config: the run's own but for `prior`, for what else may change, and for
+      the keys of `flow` that the prior is made of: the method keeps its own.
+    directory: the work directory.
+    checkpoint: 'last', 'best' or a step.
+
+  Raises:
+    ValueError: for values that make no prior.
+    RunError: where there is no run, or `config` is another run's.
+  """
+  own = workdir.read(directory).config.flow
+  runs.check_ranges(config)
+  priors.from_config(config)
+  of_method = config.copy_and_resolve_references().unlock()
+  for key in priors.flow_keys(config):
+    of_method.flow[key] = own.get(key, config.flow[key])
+  model = loading.load(directory, checkpoint, config=of_method.lock())
+  source = datasets.load(config.data, "train")
+  fit_prior(model, config, directory, source)
+
+
 def fit_prior(
-  model: trained.Trained, directory: pathlib.Path, source: Any
+  model: trained.Trained,
+  config: ConfigDict,
+  directory: pathlib.Path,
+  source: Any,
 ) -> trained.Trained:
   """Fits `config.prior` to the codes of a split, stores and returns it."""
-  law = priors.from_config(model.config)
-  name = model.config.prior.name
+  law, name = priors.from_config(config), config.prior.name
   say(f"fits the {name} prior to the codes of {len(source)} images")
   rows = np.array_split(np.arange(len(source)), max(1, len(source) // 4096))
   codes = [model.encode(source.read(part)["image"]) for part in rows]
-  params = law.fit(np.concatenate(codes), model.config.seed)
+  params = law.fit(np.concatenate(codes), config.seed)
   fitted = priors.Fitted(name, law, params)
   if jax.process_index() == 0:
     priors.save(directory, model.step, fitted)
@@ -231,7 +260,7 @@ def replay(config: ConfigDict, directory: pathlib.Path) -> None:
     )
   bad = json.loads(facts.read_text())["step"]
   run = runs.prepare(config, directory)
-  runs.adopt(run)
+  identity.adopt(run)
   with contextlib.closing(open_checkpoints(run, read_only=True)) as checkpoints:
     state = resume(run, checkpoints)
   if int(state.step) >= bad:

@@ -104,15 +104,22 @@ def read(workdir: str | os.PathLike[str]) -> Description:
       " there first, or give another --workdir"
     )
   try:
-    raw = json.loads(path.read_text())
-    return Description(
-      config=config_from_json(raw["config"]),
-      image_shape=tuple(raw["image_shape"]),
-      data=raw["data"],
-      versions=raw["versions"],
-    )
+    return described(json.loads(path.read_text()))
   except (json.JSONDecodeError, KeyError, TypeError) as error:
-    raise RunError(f"{path} is damaged: {error!r}") from error
+    raise RunError(
+      f"{path} is damaged: {error!r}; delete it and train again: the"
+      " checkpoints know the configuration"
+    ) from error
+
+
+def described(raw: dict[str, Any]) -> Description:
+  """The description that `as_json` made this of."""
+  return Description(
+    config=config_from_json(raw["config"]),
+    image_shape=tuple(raw["image_shape"]),
+    data=raw["data"],
+    versions=raw["versions"],
+  )
 
 
 def config_from_json(value: dict[str, Any]) -> ConfigDict:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import main
-from genlat import command
+from genlat import command, identity, workdir
 from tests import shipped
 
 CONFIG = "configs/glf_digits.py:smoke"
@@ -104,6 +104,27 @@ def test_other_data_under_the_same_configuration_is_refused(trained, capsys):
   described.write_text(text)
 
 
+def test_without_its_description_a_run_is_known_by_its_checkpoints(
+  trained, capsys
+):
+  described = trained / "run.json"
+  before = workdir.read(trained)
+  described.unlink()
+  changes = {"log__tensorboard": False, "steps": 8}
+  assert run(trained, optimizer__lr=0.5, **changes) == 1
+  line = only_line(capsys)
+  assert "optimizer.lr" in line and "0.5" in line
+  assert not described.exists()
+  known = identity.recorded(trained)
+  assert known and known.data == before.data
+  assert run(trained, **changes) == 0
+  assert "goes on from step" in capsys.readouterr().err
+  after = workdir.read(trained)
+  assert after.data == before.data
+  assert not workdir.differences(before.config, after.config)
+  assert after.config.steps == 8
+
+
 @pytest.mark.parametrize(
   "options, words",
   [
@@ -159,7 +180,9 @@ def test_a_bad_flag_is_named(argv, words, tmp_path):
 def test_a_mode_without_its_run_is_refused_on_the_command_line(mode, tmp_path):
   refused([f"--mode={mode}", f"--workdir={tmp_path}"], ["no run in"])
   (tmp_path / "run.json").write_text('{"config": ')
-  refused([f"--mode={mode}", f"--workdir={tmp_path}"], ["run.json", "damaged"])
+  refused(
+    [f"--mode={mode}", f"--workdir={tmp_path}"], ["run.json", "delete it"]
+  )
   refused([f"--mode={mode}"], ["--workdir is missing"])
 
 

@@ -15,6 +15,7 @@ RUNS = {
   "checks",
   "evaluate",
   "generation",
+  "identity",
   "loading",
   "pictures",
   "recorder",

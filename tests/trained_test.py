@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import genlat
-from genlat import command, data, train, workdir
+from genlat import command, data, loading, train, workdir
 from genlat.metrics.card import read_score
 from genlat.metrics.extractors import random_extractor
 from genlat.metrics.features import extract
@@ -184,18 +184,15 @@ def test_a_vae_reports_its_bound_in_nats_and_bits(tmp_path):
   assert isinstance(codes, dict) and codes["dimensions"] == 6
 
 
-def test_an_autoencoder_samples_from_the_prior_fitted_to_it(tmp_path):
-  config = shipped.config(
-    "ae_mnist", "smoke", log__tensorboard=False, steps=2, prior__name="none"
-  )
-  train.train(config.lock(), tmp_path)
-  with pytest.raises(ValueError, match="--mode=fit"):
-    genlat.load(tmp_path).sample(2)
-  for name in ("gaussian", "flow"):
-    config = workdir.read(tmp_path).config.copy_and_resolve_references()
-    config.unlock().prior.name = name
-    options = command.Options("last", 4, 0, "")
-    assert command.run("fit", config.lock(), tmp_path, options, ALONE) == 0
-    model = genlat.load(tmp_path)
-    assert model.prior is not None and model.prior.name == name
-    assert model.sample(3).shape == (3, 16, 16, 1)
+def test_a_prior_of_other_sizes_leaves_the_methods_own_flow(run):
+  before = genlat.load(run)
+  config = workdir.read(run).config.copy_and_resolve_references().unlock()
+  config.prior.name, config.prior.batch_size = "flow", 64
+  config.flow.hidden = 8
+  train.fit(config.lock(), run, "last")
+  config = workdir.read(run).config.copy_and_resolve_references().unlock()
+  config.prior.name = "flow"
+  model = loading.load(run, config=config.lock())
+  assert model.prior is not None and model.prior.law.hidden == 8
+  assert model.sample(3).shape == (3, 16, 16, 1)
+  np.testing.assert_array_equal(before.sample(3), genlat.load(run).sample(3))

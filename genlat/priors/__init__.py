@@ -20,7 +20,15 @@ from genlat.priors.gaussian import Gaussian
 from genlat.priors.mixture import Mixture
 from genlat.priors.prior import Fitted, Law
 
-__all__ = ["PRIORS", "Fitted", "Law", "from_config", "load", "save"]
+__all__ = [
+  "PRIORS",
+  "Fitted",
+  "Law",
+  "flow_keys",
+  "from_config",
+  "load",
+  "save",
+]
 
 PRIORS: dict[str, Any] = {
   "flow": FlowPrior,
@@ -49,6 +57,15 @@ def from_config(config: ConfigDict) -> Law:
   values["dimension"] = config.model.latent
   fields = [field.name for field in dataclasses.fields(PRIORS[name])]
   return PRIORS[name](**{field: values[field] for field in fields})
+
+
+def flow_keys(config: ConfigDict) -> tuple[str, ...]:
+  """Keys of `config.flow` that the law of `config.prior` follows from."""
+  law = PRIORS[config.prior.name]
+  read = {field.name for field in dataclasses.fields(law)}
+  if law is FlowPrior:
+    read.add("batch_norm")  # which has to be off
+  return tuple(key for key in config.flow if key in read)
 
 
 def save(root: pathlib.Path, step: int, fitted: Fitted) -> pathlib.Path:
