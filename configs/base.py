@@ -168,6 +168,7 @@ def _evaluation() -> ConfigDict:
       samples=10000,  # made for the Fréchet distance and for pairs
       diversity_side=0,  # pixels at which pairs are compared; 0 = the image's
       classifier_steps=2000,  # of the classifier that scores classes
+      lossy_rest="draw",  # codes not kept: draw | mean, of the prior
       neighbour_features="pixels",  # pixels | inception
       batch_statistics=False,  # normalise samples by their own batch
       resize="tf1",  # tf1 | clean

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,13 +13,16 @@ from genlat import data, grids, sharding, trained
 from genlat.data import feeder
 from genlat.data.images import Preparation
 from genlat.data.source import Source
-from genlat.generation import Key, to_host
-from genlat.methods.method import Bounded, Method, Posterior
+from genlat.generation import Key, to_host, to_uint8
+from genlat.methods.method import Bounded, Lossy, Method, Posterior
 from genlat.metrics import scores
 from genlat.metrics.card import Card, write_score
-from genlat.metrics.task import Task, Unavailable
+from genlat.metrics.task import Remade, Task, Unavailable
 from genlat.run import say
 from genlat.state import State
+
+SHOWN = 8  # images of a batch whose copies are shown
+REST = 2**31 - 1  # no batch has this number: the key of the prior's draws
 
 
 @functools.lru_cache(maxsize=8)
@@ -149,6 +152,15 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     if jax.process_index() == 0:
       grids.save_png(folder / f"{name}.png", grids.grid(flat, table.shape[1]))
 
+  def plot(
+    name: str,
+    along: str,
+    x: Sequence[float],
+    values: Mapping[str, Sequence[float]],
+  ) -> None:
+    if jax.process_index() == 0:
+      grids.plot(folder / f"{name}.png", along, x, values)
+
   return Task(
     config=config,
     reference=reference,
@@ -170,6 +182,9 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     sample_of=lambda n, labels: model.sample(n, settings.seed, labels),
     assign=model.assign if model.assigning else None,
     classify=model.classify if model.classifying else None,
+    remade=functools.partial(remade, model, reference)
+    if isinstance(method, Lossy)
+    else None,
     card=Card(
       network="",
       sha256="",
@@ -185,6 +200,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
       seed=settings.seed,
     ),
     picture=picture,
+    plot=plot,
   )
 
 
@@ -222,6 +238,61 @@ def log_weights(
       for j in range(draws)
     ]
     yield np.stack(rows)[:, : count - i * size]
+
+
+def remade(
+  model: trained.Trained, source: Source, mean_rest: bool
+) -> Iterator[Remade]:
+  """Each batch of a split, remade of its first k codes for k = 0 ... T.
+
+  Codes are those of the likelihood's terms: the same images and draws.
+
+  Args:
+    model: what is scored.
+    source: the split.
+    mean_rest: whether codes that are not kept are the prior's means.
+  """
+  method, mesh, settings = model.method, model.mesh, model.config.evaluation
+  assert isinstance(method, Lossy)
+  preparation = Preparation.from_config(model.config.data)
+  size = _rounded(settings.batch_size, source, mesh)
+  one, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
+
+  def code(state: State, batch: Any, i: jax.Array) -> Any:
+    rng = jax.random.fold_in(jax.random.key(settings.seed), i)
+    on_data, on_step = jax.random.split(rng)
+    images = preparation(batch, on_data, train=False)["image"]
+    codes, cost = method.priced(state, images, on_step)
+    return images, codes, cost, to_uint8(images[:SHOWN])
+
+  def copy(state: State, images: Any, codes: Any, kept: Any, i: Any) -> Any:
+    # One draw for all k: curves are of codes, not of draws.
+    rng = jax.random.fold_in(jax.random.key(settings.seed), REST)
+    rng = None if mean_rest else jax.random.fold_in(rng, i)
+    copies, rec = method.remake(state, images, codes, kept, rng)
+    mse = jax.numpy.square(copies - images).mean((1, 2, 3))
+    return mse, rec, to_uint8(copies[:SHOWN])
+
+  keep = sharding.compile(code, mesh, out_shardings=(rows, rows, one, one))
+  make = sharding.compile(copy, mesh, out_shardings=one)
+  count = min(settings.limit or len(source), len(source))
+  batches = feeder.eval_batches(source, size, mesh, limit=settings.limit)
+  for i, (batch, _) in enumerate(batches):
+    images, codes, cost, shown = keep(model.state, batch, np.int32(i))
+    found = [
+      [to_host(x) for x in make(model.state, images, codes, k, np.int32(i))]
+      for k in np.arange(method.steps + 1, dtype=np.int32)
+    ]
+    mse, rec, copies = (np.stack(x, 1) for x in zip(*found, strict=True))
+    real = slice(count - i * size)
+    rate = np.cumsum(to_host(cost), 1, dtype=np.float64)
+    yield Remade(
+      np.pad(rate, ((0, 0), (1, 0)))[real],
+      mse[real],
+      rec[real] if isinstance(method, Bounded) and method.bounded else None,
+      to_host(shown)[real],
+      copies[real],
+    )
 
 
 def prior_nll(model: trained.Trained, source: Source) -> float:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,9 +150,47 @@ def curves(
         line.set_color(colormaps["viridis"](i / len(axis.get_lines())))
     else:
       axis.legend()
+  _save(png_path, figure)
+
+
+def plot(
+  png_path: Path,
+  along: str,
+  x: Sequence[float],
+  values: Mapping[str, Sequence[float]],
+) -> None:
+  """Plots values over others they belong to: one panel a name.
+
+  Args:
+    png_path: the picture to write; its folder is made.
+    along: name of the abscissa.
+    x: the abscissa of each point.
+    values: the ordinates by name, each as long as `x`.
+
+  Raises:
+    ValueError: without values, or where the lengths differ.
+  """
+  from matplotlib.figure import Figure
+
+  lengths = {name: len(ys) for name, ys in values.items()}
+  if not lengths or set(lengths.values()) != {len(x)}:
+    raise ValueError(
+      f"a plot needs values, {len(x)} of each name as of {along!r};"
+      f" got {lengths}"
+    )
+  figure = Figure(figsize=(4.5 * len(values), 3.2), layout="constrained")
+  axes = np.ravel(figure.subplots(1, len(values), squeeze=False))
+  for axis, (name, ys) in zip(axes, values.items(), strict=True):
+    axis.plot(x, ys, marker=".", linewidth=1)
+    axis.set(xlabel=along, title=name)
+  _save(png_path, figure)
+
+
+def _save(path: Path, figure: Any) -> None:
+  """Writes a figure of matplotlib as PNG."""
   picture = io.BytesIO()
   figure.savefig(picture, format="png", dpi=120)
-  _replace(pathlib.Path(png_path), picture.getvalue())
+  _replace(pathlib.Path(path), picture.getvalue())
 
 
 def _matching(names: Sequence[str], known: set[str]) -> list[str]:

@@ -35,7 +35,12 @@ def test_the_golden_bank():
 
 @pytest.mark.parametrize(
   "n,size,centres",
-  [(5, 28, [1, 7.75, 14.5, 21.25, 28]), (2, 28, [1, 28]), (3, 5, [1, 3, 5])],
+  [
+    (5, 28, [1, 7.75, 14.5, 21.25, 28]),
+    (2, 28, [1, 28]),
+    (3, 5, [1, 3, 5]),
+    (12, 54, np.linspace(1, 54, 12)),
+  ],
 )
 def test_zero_parameters_cover_the_image(n, size, centres):
   place = attention.window(jnp.zeros((1, 5)), size, size, n)
@@ -71,6 +76,16 @@ def test_a_constant_image_is_read_as_it_is():
   image = jnp.full((1, 7, 9, 3), 0.4)
   place = zero(4, 7, 9, x=30.0, log_intensity=np.log(2.5))
   np.testing.assert_allclose(attention.read(image, place, 4), 1.0, rtol=1e-5)
+
+
+def test_intensity_multiplies_what_is_read_and_divides_what_is_written():
+  x = jax.random.uniform(jax.random.key(0), (1, 5, 5, 1))
+  place = zero(3, x=2.4, stride=0.8, log_intensity=0.3)
+  loud = place._replace(log_intensity=place.log_intensity + np.log(4.0))
+  one, other = (attention.read(x, p, 3) for p in (place, loud))
+  np.testing.assert_allclose(other, 4.0 * one, rtol=1e-5)
+  one, other = (attention.write(W, p, 5, 5) for p in (place, loud))
+  np.testing.assert_allclose(other, one / 4.0, rtol=1e-5, atol=1e-7)
 
 
 def test_a_full_sharp_window_is_the_image():

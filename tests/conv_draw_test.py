@@ -139,13 +139,27 @@ def test_the_prior_of_a_step_knows_the_codes_before_it_and_not_the_image():
   apply = jax.jit(functools.partial(NET.apply, train=False, method="dream"))
   none = jnp.zeros(STEPS, bool)
   # With all codes kept, the prior's are not drawn at all.
-  kept = apply(loud(), noise, a.codes, ~none)
+  canvas, kept = apply(loud(), noise, a.codes, ~none)
   np.testing.assert_array_equal(kept, a.codes)
+  np.testing.assert_allclose(canvas, a.canvas, rtol=1e-4, atol=1e-5)
   # With the first kept, the second is drawn from the prior given it.
-  one = apply(loud(), noise, a.codes, jnp.arange(STEPS) < 1)
+  _, one = apply(loud(), noise, a.codes, jnp.arange(STEPS) < 1)
   np.testing.assert_array_equal(one[:, 0], a.codes[:, 0])
   wanted = a.prior_mean[:, 1] + np.exp(a.prior_log_sigma[:, 1]) * noise[:, 1]
   np.testing.assert_allclose(one[:, 1], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_noise_of_a_step_reaches_that_step_and_those_after():
+  x, noise = given()
+  moved = noise.copy()
+  moved[:, 1] += 1.0
+  a, b = infer(loud(), x, noise), infer(loud(), x, moved)
+  np.testing.assert_array_equal(a.codes[:, 0], b.codes[:, 0])
+  assert (np.asarray(a.codes[:, 1:]) != np.asarray(b.codes[:, 1:])).all()
+  for one, other in zip(a[2:], b[2:], strict=True):
+    np.testing.assert_array_equal(one[:, :2], other[:, :2])
+    assert not np.allclose(one[:, 2], other[:, 2])
+  assert not np.allclose(a.canvas, b.canvas)
 
 
 def test_codes_paint_the_canvas_of_inference_and_films_end_there():

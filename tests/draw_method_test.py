@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genlat import sharding
+from genlat import methods, sharding
+from genlat.losses import elbo
 from genlat.metrics.likelihood import importance_bound
 from tests import shipped
 
@@ -26,6 +27,43 @@ def method(*changes: tuple[str, Any]):
   state = made.init(jax.random.key(3), {})
   batch = shipped.batch(config, 4)
   return made, state, batch | {"image": jnp.round(batch["image"])}
+
+
+COUNTS = {
+  "draw_mnist": ("", (28, 28, 1), 960_763),
+  "draw_noattention_mnist": ("", (28, 28, 1), 2_750_696),
+  "draw_mnist of SVHN": ("", (54, 54, 3), 11_295_790),
+  "draw_cifar10": ("", (32, 32, 3), 2_681_557),
+  "draw_mnist with cells": ("", (28, 28, 1), 960_763 + 2 * 256),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts_are_those_of_table_3(name):
+  words, shape, count = COUNTS[name]
+  config = shipped.config(name.split()[0], words)
+  if "SVHN" in name:
+    config.draw.hidden = 800
+    config.draw.read = config.draw.write = 12
+  config.draw.learned_cell = "cells" in name
+  made = methods.build(config, shape)
+  state = jax.eval_shape(made.init, jax.random.key(0), {})
+  assert sum(x.size for x in jax.tree.leaves(state.params)) == count
+
+
+def test_the_kl_of_a_step_has_the_golden_values():
+  d = 100
+  for mean, sigma, wanted in (
+    (0.0, 1.0, 0.0),
+    (1.0, 1.0, 50.0),
+    (0.0, 2.0, 80.68528194),
+    (0.0, 0.5, 31.81471806),
+  ):
+    got = elbo.kl_of_steps(
+      jnp.full((2, 3, d), mean), jnp.full((2, 3, d), np.log(sigma))
+    )
+    assert got.shape == (2, 3)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_write_the_canvas_stays_and_the_posterior_wants_the_prior():
@@ -175,9 +213,10 @@ def test_a_short_training_lowers_the_bound():
 def test_a_long_drawing_has_a_finite_gradient():
   made, state, batch = method(("draw.steps", 64))
   step = sharding.compile(made.train_step)
-  _, metrics = step(state, batch, jax.random.key(0))
+  state, metrics = step(state, batch, jax.random.key(0))
   assert all(np.isfinite(v) for v in metrics.values())
-  assert "kl_step/64" in metrics
+  assert all(np.isfinite(w).all() for w in jax.tree.leaves(state.params))
+  assert "kl_step/64" in metrics and metrics["grad_norm/draw"] > 0
 
 
 @pytest.mark.parametrize(

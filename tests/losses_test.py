@@ -38,11 +38,44 @@ def test_reconstruction_losses_sum_over_pixels():
   )
 
 
-def test_bernoulli_at_zero_logits_costs_ln_2_a_pixel():
-  zeros = jnp.zeros((2, 28, 28, 1))
-  np.testing.assert_allclose(
-    reconstruction.bernoulli_nll(zeros, zeros), 543.42739, rtol=1e-6
-  )
+@pytest.mark.parametrize(
+  "shape,nats",
+  [
+    ((28, 28, 1), 543.427390),
+    ((60, 60, 1), 2495.329850),
+    ((54, 54, 3), 6063.651536),
+    ((32, 32, 3), 2129.348138),
+  ],
+)
+def test_bernoulli_at_zero_logits_costs_ln_2_a_pixel(shape, nats):
+  x = np.random.default_rng(0).uniform(size=(2, *shape))
+  x = jnp.asarray(x, jnp.float32)
+  got = reconstruction.bernoulli_nll(x, jnp.zeros_like(x))
+  np.testing.assert_allclose(got, nats, rtol=1e-6)
+
+
+def test_bernoulli_is_the_cross_entropy_and_lasts_at_large_logits():
+  x = np.array([[0.0, 0.3, 1.0]])
+  logits = np.array([[-2.0, 0.5, 3.0]])
+  p = 1.0 / (1.0 + np.exp(-logits))
+  wanted = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1)
+  nll = lambda c: reconstruction.bernoulli_nll(jnp.asarray(x, jnp.float32), c)
+  got = nll(jnp.asarray(logits, jnp.float32))
+  np.testing.assert_allclose(got, wanted, rtol=1e-5)
+  far = jnp.array([[1e4, -1e4, -1e4]])
+  np.testing.assert_allclose(nll(far), [1e4 + 0.3e4 + 1e4], rtol=1e-6)
+  assert np.isfinite(jax.grad(lambda c: nll(c).sum())(far)).all()
+
+
+def test_grey_levels_cost_their_entropy_at_least():
+  x = jnp.array([[0.1, 0.5, 0.8]])
+  best = jnp.log(x / (1.0 - x))
+  nll = lambda c: reconstruction.bernoulli_nll(x, c).sum()
+  entropy = -(x * jnp.log(x) + (1 - x) * jnp.log(1 - x)).sum()
+  np.testing.assert_allclose(nll(best), entropy, rtol=1e-5)
+  np.testing.assert_allclose(jax.grad(nll)(best), 0.0, atol=1e-6)
+  for other in (best + 0.1, best - 0.1, jnp.zeros_like(x)):
+    assert float(nll(other)) > float(entropy) + 1e-3
 
 
 def test_gaussian_at_a_perfect_mean_costs_its_constant():

@@ -24,6 +24,12 @@ def test_peak_signal_to_noise_in_decibel():
   assert np.isposinf(reconstruction.peak_signal_to_noise(images, images)).all()
 
 
+def test_the_ratio_of_an_exact_copy_is_that_of_one_level_in_one_pixel():
+  got = reconstruction.finite_ratio(np.array([[0.01, 0.0]]), 12)
+  wanted = 10 * np.log10(12 * 255.0**2)
+  np.testing.assert_allclose(got, [[20.0, wanted]], rtol=1e-6)
+
+
 def test_mismatches_raise():
   images, other = pair()
   with pytest.raises(AssertionError, match="shape"):

@@ -16,7 +16,6 @@ p(z_t | z_<t) is learned (`nets.conv_draw`); the KL is to that.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,13 +26,12 @@ from ml_collections import ConfigDict
 from genlat import distributions, optimizers
 from genlat import state as states
 from genlat.losses import elbo
-from genlat.methods.autoencoding import DTYPES
+from genlat.methods import draw_config
 from genlat.methods.method import Batch, Images, Latent, unconditional
 from genlat.methods.observation import Observation
 from genlat.nets.conv_draw import ConvDraw
 from genlat.nets.draw import Draw as Network
 from genlat.nets.draw import Film, Steps
-from genlat.nets.draw_convolutions import ReadNet, WriteNet, strides
 from genlat.state import Metrics, Player, State, advance, descend
 
 PyTree = Any
@@ -64,13 +62,13 @@ class Draw:
     cls, config: ConfigDict, image_shape: tuple[int, int, int]
   ) -> "Draw":
     """Builds the network; raises ValueError for impossible values."""
-    _check(config)
+    draw_config.check(config)
     block = config.draw
     observation = Observation.from_config(config, min(image_shape[:2]))
     own = ("scale",) if observation.learned_scale else ()
     each = tuple(block.kl_weights) or (1.0,) * block.steps
     return cls(
-      net=_network(config, image_shape),
+      net=draw_config.network(config, image_shape),
       observation=observation,
       players=optimizers.players(
         config,
@@ -224,7 +222,54 @@ class Draw:
   ) -> Images:
     """Mean images of codes drawn from the prior at every step."""
     unconditional(condition, "draw")
-    return self.decode(state, self._dreamt(state, self._noise(rng, n)))
+    canvas, _ = self._dream(state, self._noise(rng, n))
+    return self.observation.image(canvas)
+
+  @property
+  def steps(self) -> int:
+    """T, steps of a code."""
+    return self.net.steps
+
+  def priced(
+    self, state: State, images: Images, rng: jax.Array
+  ) -> tuple[Latent, jax.Array]:
+    """Codes drawn from the posterior, and their cost a step, `[B, T]` nats.
+
+    The cost is the KL to the step's prior. The draw is that of `eval_step`.
+    """
+    noise = self._noise(rng, len(images))
+    steps = self.infer(state.averaged.params, images, noise)
+    return steps.codes, elbo.kl_of_steps(*steps[2:])
+
+  def remake(
+    self,
+    state: State,
+    images: Images,
+    codes: Latent,
+    kept: jax.Array,
+    rng: jax.Array | None = None,
+  ) -> tuple[Images, jax.Array]:
+    """Images remade of their first codes; the prior gives the rest.
+
+    Args:
+      state: the weights.
+      images: that the codes are of, `[B, H, W, C]` in [0, 1].
+      codes: from `priced`.
+      kept: `[]`, steps whose codes are kept.
+      rng: of the prior's draws; None for its means.
+
+    Returns:
+      Mean images like `images`, and the reconstruction term of `images` given
+      all codes, `[B]`: nats where the observation model is a density.
+    """
+    noise = jnp.zeros_like(codes)
+    if rng is not None:
+      noise = self._noise(rng, len(images))
+    stays = jnp.arange(self.steps) < kept
+    canvas, _ = self._dream(state, noise, codes, stays)
+    params = state.averaged.params
+    rec = self.observation.nll(canvas, images, params, state.frozen)
+    return self.observation.image(canvas), rec
 
   def lossy(
     self, state: State, images: Images, rng: jax.Array, kept: jax.Array
@@ -243,23 +288,21 @@ class Draw:
       Mean images like `images`, and what the kept codes cost, `[B]` nats.
     """
     first, second = jax.random.split(rng)
-    rows = len(images)
-    steps = self.infer(state.averaged.params, images, self._noise(first, rows))
-    stays = jnp.arange(self.net.steps) < kept
-    codes = self._dreamt(state, self._noise(second, rows), steps.codes, stays)
-    rate = (elbo.kl_of_steps(*steps[2:]) * stays[None]).sum(1)
-    return self.decode(state, codes), rate
+    codes, cost = self.priced(state, images, first)
+    copies, _ = self.remake(state, images, codes, kept, second)
+    stays = jnp.arange(self.steps) < kept
+    return copies, (cost * stays[None]).sum(1)
 
-  def _dreamt(
+  def _dream(
     self,
     state: State,
     noise: jax.Array,
     codes: jax.Array | None = None,
     kept: jax.Array | None = None,
-  ) -> Latent:
-    """Codes of the prior, after those that are kept."""
+  ) -> tuple[jax.Array, Latent]:
+    """Canvas and codes of the prior, after the codes that are kept."""
     codes = noise if codes is None else codes
-    kept = jnp.zeros(self.net.steps, bool) if kept is None else kept
+    kept = jnp.zeros(self.steps, bool) if kept is None else kept
     params = state.averaged.params["draw"]
     dreamt, _ = states.apply(
       self.net, params, {}, noise, codes, kept, train=False, method="dream"
@@ -276,7 +319,7 @@ class Draw:
     noise = self._noise(rng, n)
     params = state.averaged.params["draw"]
     given = () if images is None else (images, noise)
-    codes = self._dreamt(state, noise) if images is None else noise
+    codes = self._dream(state, noise)[1] if images is None else noise
     film, _ = states.apply(
       self.net, params, {}, codes, *given, train=False, method="film"
     )
@@ -293,124 +336,3 @@ class Draw:
 def kl_names(values: jax.Array) -> dict[str, jax.Array]:
   """The KL of each step by name, `kl_step/01` and on; `[T, ...]`."""
   return {f"kl_step/{t:02d}": value for t, value in enumerate(values, 1)}
-
-
-def _network(
-  config: ConfigDict, image_shape: tuple[int, int, int]
-) -> Network | ConvDraw:
-  """The recurrent network of the method."""
-  block, model = config.draw, config.model
-  if config.method == "conv_draw_b":
-    if image_shape[0] % 2 or image_shape[1] % 2:
-      raise ValueError(
-        "conv_draw_b halves its images: they need even sides; got"
-        f" {image_shape[0]} x {image_shape[1]}"
-      )
-    return ConvDraw(
-      image_shape=image_shape,
-      steps=block.steps,
-      hidden=block.hidden,
-      latent=model.latent,
-      dtype=DTYPES[model.dtype],
-      remat=model.remat,
-    )
-  convolutions = {}
-  if config.method == "conv_draw":
-    convolutions = _convolutions(config, image_shape)
-  return Network(
-    image_shape=image_shape,
-    steps=block.steps,
-    hidden=block.hidden,
-    latent=model.latent,
-    read=block.read,
-    write=block.write,
-    error_image=block.error_image,
-    learned_start=block.learned_start,
-    learned_cell=block.learned_cell,
-    dtype=DTYPES[model.dtype],
-    remat=model.remat,
-    unroll=block.unroll,
-    **convolutions,
-  )
-
-
-def _convolutions(
-  config: ConfigDict, image_shape: tuple[int, int, int]
-) -> dict[str, Any]:
-  """The networks of variant A (draw.md 6.1)."""
-  block = config.draw
-  height, width, c = image_shape
-  channels, dtype = tuple(block.channels), DTYPES[config.model.dtype]
-  if not channels or min(channels) < 1:
-    raise ValueError(
-      f"config.draw.channels must be numbers of at least 1; got {channels}"
-    )
-  for n in (block.read, block.write):
-    strides(n or min(height, width), len(channels), not n)
-  stroke = (block.write, block.write) if block.write else (height, width)
-  shape: Any = (*stroke, c)
-  return {
-    "read_net": functools.partial(
-      ReadNet, channels=channels, whole=not block.read, dtype=dtype
-    ),
-    "write_net": functools.partial(
-      WriteNet,
-      shape=shape,
-      channels=channels,
-      whole=not block.write,
-      dtype=dtype,
-    ),
-  }
-
-
-def _check(config: ConfigDict) -> None:
-  """Raises ValueError for values that make no network."""
-  block, model = config.draw, config.model
-  least = {"steps": 1, "hidden": 1, "read": 0, "write": 0, "unroll": 1}
-  for key, low in least.items():
-    if block[key] < low:
-      raise ValueError(
-        f"config.draw.{key} must be at least {low}; got {block[key]}"
-      )
-  weights = tuple(block.kl_weights)
-  if weights and len(weights) != block.steps:
-    raise ValueError(
-      f"config.draw.kl_weights must be {block.steps} numbers, one a step, or"
-      f" none; got {len(weights)}"
-    )
-  if min((block.kl_weight, *weights)) < 0:
-    raise ValueError("config.draw.kl_weight and kl_weights must be 0 or more")
-  if model.latent < 1:
-    raise ValueError(
-      f"config.model.latent must be at least 1; got {model.latent}"
-    )
-  if model.dtype not in DTYPES:
-    raise ValueError(
-      f"config.model.dtype must be one of {', '.join(DTYPES)};"
-      f" got {model.dtype!r}"
-    )
-  if config.method == "conv_draw_b":
-    idle = {
-      **{"read": 5, "write": 5, "error_image": True, "learned_start": True},
-      **{"learned_cell": False, "unroll": 1},
-    }
-    for key, default in idle.items():
-      if block[key] != default:
-        raise ValueError(
-          f"conv_draw_b has no config.draw.{key}: leave it at {default}"
-        )
-  if config.prior.name != "none":
-    raise ValueError(
-      "codes of draw are no vectors that a prior is fitted to after training:"
-      " set config.prior.name to none"
-    )
-  if config.likelihood.activation != "sigmoid":
-    raise ValueError(
-      "draw compares an image with the sigmoid of its canvas: set"
-      " config.likelihood.activation to sigmoid"
-    )
-  if config.likelihood.name == "perceptual":
-    raise ValueError(
-      "draw takes config.likelihood.name bernoulli, gaussian, logistic, l1 or"
-      " l2; got 'perceptual'"
-    )

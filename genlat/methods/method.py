@@ -186,6 +186,45 @@ class Painting(Protocol):
 
 
 @runtime_checkable
+class Lossy(Protocol):
+  """A method whose code has steps, of which the first alone may be kept."""
+
+  @property
+  def steps(self) -> int:
+    """T, steps of a code."""
+    ...
+
+  def priced(
+    self, state: State, images: Images, rng: jax.Array
+  ) -> tuple[Latent, jax.Array]:
+    """Codes drawn from the posterior, and their cost a step, `[B, T]` nats."""
+    ...
+
+  def remake(
+    self,
+    state: State,
+    images: Images,
+    codes: Latent,
+    kept: jax.Array,
+    rng: jax.Array | None = None,
+  ) -> tuple[Images, jax.Array]:
+    """Images remade of their first codes; the prior gives the rest.
+
+    Args:
+      state: the weights.
+      images: that the codes are of.
+      codes: from `priced`.
+      kept: `[]`, steps whose codes are kept.
+      rng: of the prior's draws; None for its means.
+
+    Returns:
+      Mean images, and the reconstruction term of `images` given all codes,
+      `[B]`.
+    """
+    ...
+
+
+@runtime_checkable
 class Watched(Protocol):
   """A method that sees from its metrics when a run goes wrong."""
 

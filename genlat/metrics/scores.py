@@ -23,6 +23,7 @@ from genlat.metrics.features import (
   features,
   statistics,
 )
+from genlat.metrics.rate import rate_distortion
 from genlat.metrics.task import Metric, Scores, Task, Unavailable
 
 RANDOM = "random"  # in place of a weight file: for smoke runs
@@ -35,11 +36,9 @@ def reconstruction(task: Task) -> tuple[Scores, Card]:
   error, psnr, count = 0.0, 0.0, 0
   for images in task.batches():
     pair = [x / np.float32(255) for x in (images, task.reconstruct(images))]
-    error += float(errors.mean_squared_error(*pair).sum())
-    # An exact copy has no finite ratio: one level in one pixel is the floor.
-    least = 1.0 / (255.0**2 * images[0].size)
-    mse = np.maximum(errors.mean_squared_error(*pair), least)
-    psnr += float((-10.0 * np.log10(mse)).sum())
+    mse = errors.mean_squared_error(*pair)
+    error += float(mse.sum())
+    psnr += float(errors.finite_ratio(mse, images[0].size).sum())
     count += len(images)
   scores = {"mse": error / count, "psnr_db": psnr / count}
   return scores, dataclasses.replace(
@@ -323,5 +322,6 @@ METRICS: dict[str, Metric] = {
   "frechet": frechet,
   "likelihood": likelihood,
   "neighbours": neighbours,
+  "rate_distortion": rate_distortion,
   "reconstruction": reconstruction,
 }

@@ -1,8 +1,8 @@
 """What a metric is given: a model as callables, data, and a protocol card."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -26,6 +26,25 @@ class Images(Protocol):
   def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
     """A dictionary whose `image` is uint8 `[B, H, W, C]`."""
     ...
+
+
+class Remade(NamedTuple):
+  """A batch remade of its first k codes, for k = 0 ... T.
+
+  Attributes:
+    rate: what the k codes cost, `[B, T + 1]` nats.
+    mse: mean squared error of the copies, `[B, T + 1]`.
+    nats: -log p(image | all codes), `[B, T + 1]`; None where the observation
+      model is no density.
+    originals: some of the images as they were coded, uint8 `[n, H, W, C]`.
+    copies: of those, uint8 `[n, T + 1, H, W, C]`.
+  """
+
+  rate: np.ndarray
+  mse: np.ndarray
+  nats: np.ndarray | None
+  originals: np.ndarray
+  copies: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +71,13 @@ class Task:
       None where it has none.
     classify: uint8 images to logits `[B, classes]` of the data's labels; None
       for a method that is no classifier.
+    remade: whether the codes that are not kept are the prior's means, not
+      its draws, to the batches of the reference; None where a code has no
+      steps.
     card: the protocol, with the fields that all metrics share.
-    picture: name and uint8 image `[H, W, C]`, to keep beside the scores.
+    picture: name, uint8 images `[N, H, W, C]` and those to stand right of
+      them, `[N, k, H, W, C]`: a picture to keep beside the scores.
+    plot: name, name and values of the abscissa, and curves by name: another.
   """
 
   config: ConfigDict
@@ -70,8 +94,12 @@ class Task:
   sample_of: Callable[[int, np.ndarray], np.ndarray]
   assign: Callable[[np.ndarray], np.ndarray] | None
   classify: Callable[[np.ndarray], np.ndarray] | None
+  remade: Callable[[bool], Iterator[Remade]] | None
   card: Card
   picture: Callable[[str, np.ndarray, np.ndarray], None]
+  plot: Callable[
+    [str, str, Sequence[float], Mapping[str, Sequence[float]]], None
+  ]
 
   @property
   def count(self) -> int:

@@ -125,14 +125,17 @@ class ConvDraw(nn.Module):
 
   def dream(
     self, noise: jax.Array, codes: jax.Array, kept: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """Codes `[B, T, h, w, Z]`: those given, and between them the prior's.
+  ) -> tuple[jax.Array, jax.Array]:
+    """Paints given codes, and between them the prior's, in one pass.
 
     Args:
-      noise: standard normal, like the result.
-      codes: like the result.
+      noise: standard normal, `[B, T, h, w, Z]`; zeros give the prior's means.
+      codes: like `noise`.
       kept: bool `[T]`, the steps whose code is given.
       train: plays no part.
+
+    Returns:
+      The canvas `[B, H, W, C]`, and all codes that were painted.
     """
     del train
 
@@ -145,7 +148,8 @@ class ConvDraw(nn.Module):
     rows = noise.swapaxes(0, 1), codes.swapaxes(0, 1), kept
     body = jax.checkpoint(step) if self.remat else step
     start = self._start(len(noise))
-    return scans.scan(body, start, rows, convolutional=True)[1].swapaxes(0, 1)
+    now, painted = scans.scan(body, start, rows, convolutional=True)
+    return now["canvas"], painted.swapaxes(0, 1)
 
   def film(
     self,

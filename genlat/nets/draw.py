@@ -226,17 +226,20 @@ class Draw(nn.Module):
 
   def dream(
     self, noise: jax.Array, codes: jax.Array, kept: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """Codes `[B, T, d]`: the first `kept` of `codes`, then the prior's.
+  ) -> tuple[jax.Array, jax.Array]:
+    """Paints given codes, and between them the prior's.
 
     Args:
-      noise: standard normal, `[B, T, d]`.
+      noise: standard normal, `[B, T, d]`; zeros give the prior's means.
       codes: `[B, T, d]`.
       kept: bool `[T]`, the steps whose code is given.
       train: plays no part.
+
+    Returns:
+      The canvas `[B, H, W, C]` and all codes that were painted, `[B, T, d]`.
     """
-    del train
-    return jnp.where(kept[None, :, None], codes, noise)
+    codes = jnp.where(kept[None, :, None], codes, noise)
+    return self.generate(codes, train=train), codes
 
   def film(
     self,
