@@ -7,10 +7,14 @@ FIGURE is one of
   classes  figures 10 and 12: one noise a row, one label a column
   codes    figures 11 and 13: t-SNE of codes of the prior and of test images,
            embedded together; by label, and by where they come from
+  sweep    figure 15: one noise a row, one word of --words a column, in place of
+           the {} of --text, of a model of captions:
+           --text="a small {} circle on white" --words=red,green,blue
 """
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from genlat import data, grids
 from genlat.trained import Trained
 
 LIMIT = 70  # of the axes, as in the paper
+ROWS = 8  # of a sweep
 
 
 def embedded(
@@ -75,18 +80,50 @@ def draw(
   figure.savefig(path, dpi=120)
 
 
+def sweep(
+  model: Trained, text: str, words: Sequence[str], rows: int, seed: int
+) -> np.ndarray:
+  """Samples `[rows * words, H, W, C]` of captions that differ in one word.
+
+  All columns of a row have the same noise.
+
+  Raises:
+    ValueError: for a model without captions, or a text without its place.
+  """
+  if not model.text:
+    raise ValueError(f"{model.config.method} takes no captions")
+  if "{}" not in text or not all(words):
+    raise ValueError(
+      "--text must hold {} where a word of --words=… is put; got"
+      f" {text!r} and {','.join(words)!r}"
+    )
+  columns = [
+    model.sample(rows, seed, text=[text.replace("{}", word)]) for word in words
+  ]
+  sheet = np.stack(columns, 1)
+  return sheet.reshape(-1, *sheet.shape[2:])
+
+
 def main() -> None:
   """Writes one figure."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument("figure", choices=("prior", "classes", "codes"))
+  parser.add_argument("figure", choices=("prior", "classes", "codes", "sweep"))
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--out", type=pathlib.Path, required=True)
   parser.add_argument("--n", type=int, default=1000, help="codes of each kind")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--text", default="", help="with {} (sweep)")
+  parser.add_argument("--words", default="", help="by comma (sweep)")
   args = parser.parse_args()
   model = genlat.load(args.workdir)
+  if args.figure == "sweep":
+    words = args.words.split(",")
+    flat = sweep(model, args.text, words, ROWS, args.seed)
+    grids.save_png(args.out, grids.grid(flat, len(words), border=True))
+    print(args.out)
+    return
   if args.figure != "prior" and not model.classes:
     raise SystemExit(f"the model in {args.workdir} has no labels")
   if args.figure == "codes":

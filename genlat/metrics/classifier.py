@@ -29,6 +29,7 @@ from genlat.nets.classifier import Classifier
 
 BATCH, RATE, SEED = 128, 2e-3, 0
 SMALLEST = 16  # pixels a side; smaller images are enlarged
+IN_MEMORY, READ = 2**30, 4096  # bytes kept at most; images read at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,10 +144,28 @@ def _train(source: Images, classes: int, steps: int) -> Any:
   compiled = sharding.compile(step, donate=(0, 1))
   memory = adam.init(params)
   print(f"trains a classifier, {steps} steps", file=sys.stderr, flush=True)
+  read = _kept(source)
   for rows in _rows(len(source), steps):
-    batch = source.read(rows)
+    batch = read(rows)
     params, memory = compiled(params, memory, batch["image"], batch["label"])
   return params
+
+
+def _kept(source: Images) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+  """A source's `read`, from memory where all of it is small.
+
+  Made images are drawn at each reading, and files decoded.
+  """
+  count = len(source)
+  if count * source.read(np.arange(1))["image"].nbytes > IN_MEMORY:
+    return source.read
+  starts = range(0, count, READ)
+  parts = [source.read(np.arange(s, min(s + READ, count))) for s in starts]
+  whole = {
+    key: np.concatenate([part[key] for part in parts])
+    for key in ("image", "label")
+  }
+  return lambda rows: {key: value[rows] for key, value in whole.items()}
 
 
 def _rows(count: int, steps: int) -> Iterator[np.ndarray]:
