@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 import genlat
-from genlat import command, evaluate, train, workdir
+from experiments import aae_figures, aae_prompts
+from genlat import command, data, evaluate, train, workdir
+from genlat.data import synthetic
 from genlat.texts import told
 from tests import shipped
 
@@ -102,3 +104,63 @@ def test_what_cannot_be_asked_is_refused(model):
     model.sample(2, labels=[1], text=[RED])
   with pytest.raises(ValueError, match=r"must be \[m, 12\]"):
     model.sample(2, text=np.zeros((1, 5), np.float32))
+
+
+class Judge:
+  """Says of every image that it is of one class."""
+
+  def __init__(self, classes: int, said: int) -> None:
+    self.one = np.eye(classes, dtype=np.float32)[said]
+
+  def logits(self, batches):
+    return np.concatenate([np.tile(self.one, (len(b), 1)) for b in batches])
+
+
+def test_prompts_are_counted_pair_by_pair(model, monkeypatch):
+  said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
+  monkeypatch.setattr(aae_prompts, "judges", lambda _: said)
+  rows = aae_prompts.score(model, 1, 0)
+  seen, unseen = (f"plain, pairs {k}" for k in ("in training", "never seen"))
+  count = {name: rows[name]["images"] for name in (seen, unseen)}
+  assert count == {seen: 48 - 6, unseen: model.config.data.withhold}
+  for key, right in (("shape", 8), ("colour", 6), ("both", 1)):
+    total = sum(rows[name][key] * count[name] for name in count)
+    np.testing.assert_allclose(total, right)
+  # Real images are judged by what they are, not by what was asked.
+  test = data.load(model.config.data, "test")
+  real = test.read(np.arange(len(test)))["attribute"]
+  wanted = (real[:, 0] == 2).mean()
+  np.testing.assert_allclose(rows["real test images"]["shape"], wanted)
+
+
+def test_judges_are_of_all_pairs(model, monkeypatch):
+  asked = []
+
+  def trained(source, classes, steps):
+    asked.append((source.name, classes, len(source)))
+    whole = source.read(np.arange(len(source)))["label"]
+    assert set(whole) == set(range(classes))
+    return Judge(classes, 0)
+
+  monkeypatch.setattr(aae_prompts.classifier, "trained", trained)
+  aae_prompts.judges(model)
+  assert [a[1] for a in asked] == [6, 8]
+
+
+def test_prompts_name_every_pair_and_no_ground_of_the_same_colour():
+  lines, asked = aae_prompts.prompts(2, aae_prompts.REWORDED)
+  assert len({tuple(pair) for pair in asked}) == 48
+  for line, (shape, colour) in zip(lines, asked, strict=True):
+    assert f"one {list(synthetic.COLOURS)[colour]} " in line
+    assert synthetic.SHAPES[shape] in line
+    assert not line.endswith(f" plain {list(synthetic.COLOURS)[colour]}")
+
+
+def test_a_sweep_changes_one_word_and_no_noise(model):
+  words = ["red", "blue"]
+  sheet = aae_figures.sweep(model, "a small {} circle on white", words, 3, 1)
+  assert sheet.shape == (6, 16, 16, 3)
+  alone = model.sample(3, seed=1, text=["a small blue circle on white"])
+  np.testing.assert_array_equal(sheet[1::2], alone)
+  with pytest.raises(ValueError, match="must hold"):
+    aae_figures.sweep(model, "a red circle", words, 3, 1)

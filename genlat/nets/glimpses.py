@@ -8,9 +8,12 @@ Mnih et al. 2014 (arXiv:1406.6247), with the window of DRAW's reading:
   logits = affine(h_T)
 
 The state starts from learned biases, and cells from zeros, as DRAW's do; the
-paper does not say what from.
+paper does not say what from. Departure: filters start as wide as half their
+distance, so that the first window sees all of the image, where zero biases
+would give it a sample of single pixels nine apart.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import chex
@@ -81,14 +84,24 @@ class Glimpses(nn.Module):
       "bias": self.param("lstm_bias", lstm_bias, shapes["bias"]),
     }
 
-    def linear(name: str, outputs: int) -> dict[str, jax.Array]:
+    def linear(
+      name: str, outputs: int, biases: tuple[float, ...] = ()
+    ) -> dict[str, jax.Array]:
       shape = (self.hidden, outputs)
+      bias = jnp.array(biases) if biases else jnp.zeros(outputs)
       return {
         "kernel": self.param(f"{name}_kernel", _HEAD, shape),
-        "bias": self.param(f"{name}_bias", zeros, (outputs,)),
+        "bias": self.param(f"{name}_bias", lambda _: bias),
       }
 
-    looks = linear("read_window", attention.PARAMETERS) if self.read else None
+    looks = None
+    if self.read:
+      stride = (max(height, width) - 1) / max(self.read - 1, 1)
+      looks = linear(
+        "read_window",
+        attention.PARAMETERS,
+        (0.0, 0.0, 2.0 * math.log(max(stride / 2.0, 1.0)), 0.0, 0.0),
+      )
     head = linear("head", self.classes)
 
     def start(name: str, learned: bool) -> jax.Array:
