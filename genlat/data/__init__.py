@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from genlat.data import (
   celeba,
   cifar10,
+  crops,
   flowers,
   folder,
   mnist,
@@ -44,15 +45,18 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
 SPLITS = ("train", "validation", "test")
 
 
-def load(config: ConfigDict, split: str) -> Source:
+def load(config: ConfigDict, split: str, *, whole: bool = False) -> Source:
   """One split of the data set that `config.data` names.
 
   With `validation` above 0 that share of train becomes the validation split,
   whatever the data set; with 0, validation is the data set's own, if any.
+  With `random_crop` above 0 images are the central squares of that size.
 
   Args:
     config: `config.data`.
     split: 'train', 'validation' or 'test'.
+    whole: whether images stay uncut: for a feeder, of which the train step
+      cuts squares at random places.
 
   Returns:
     The source; 'train' is without what was cut off for validation.
@@ -61,11 +65,12 @@ def load(config: ConfigDict, split: str) -> Source:
     ValueError: if name or split are unknown, or a value is out of range.
     DataError: if the files are missing, damaged or of the wrong size.
   """
-  return build(Settings.of(config), split)
+  source = build(Settings.of(config), split)
+  return source if whole else crops.central(source, crops.side_of(config))
 
 
 def build(settings: Settings, split: str) -> Source:
-  """`load` for settings that are checked already."""
+  """`load` for settings that are checked already; images uncut."""
   if split not in SPLITS:
     raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
   name = "tfds" if settings.name.startswith("tfds:") else settings.name
