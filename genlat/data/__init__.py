@@ -19,6 +19,7 @@ from genlat.data import (
   records,
   scenes,
   svhn,
+  svhn_full,
   synthetic,
   tfds,
 )
@@ -35,6 +36,7 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
   "cluttered_mnist": scenes.load_cluttered,
   "cifar10": cifar10.load_cifar10,
   "svhn": svhn.load_svhn,
+  "svhn_full": svhn_full.load_svhn_full,
   "celeba": celeba.load_celeba,
   "flowers": flowers.load_flowers,
   "folder": folder.load_folder,
