@@ -46,7 +46,9 @@ def genlat_rival(
     threads=2,
     prefetch=8,
   )
-  plain = images.Preparation(flip=False, dequantise=False, binarise="none")
+  plain = images.Preparation(
+    flip=False, dequantise=False, binarise="none", random_crop=0
+  )
   key = jax.random.key(0)
 
   def one(feed, step):

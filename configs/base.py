@@ -84,6 +84,7 @@ def _data() -> ConfigDict:
       threads=2,  # of the streaming feeder
       prefetch=4,  # batches
       flip=False,  # random horizontal mirror
+      random_crop=0,  # side of a square, random in training; 0 = off
       dequantise=False,  # uniform noise of one grey level
       binarise="none",  # none | fixed | dynamic
     )
@@ -213,6 +214,7 @@ def smoke(config: ConfigDict) -> None:
     config.data.path = ""
   config.data.crop = 0
   config.data.image_size = min(config.data.image_size or 8, 16)
+  config.data.random_crop = min(config.data.random_crop, 12)
   config.data.count = 256
   config.batch_size = 16
   config.epochs = 1.0

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from genlat import checks, generation, methods, scans, sharding
 from genlat import data as datasets
+from genlat.data import crops
 from genlat.data import feeder as feeders
 from genlat.data.images import Preparation
 from genlat.data.source import Source
@@ -78,9 +79,10 @@ class Run:
     workdir: where it lives.
     method: what is trained.
     mesh: all devices of all processes.
-    train: the train split.
+    train: the train split, as evaluation sees it: central squares where
+      `data.random_crop` asks for squares.
     validation: the validation split, or None.
-    feeder: of the train split.
+    feeder: of the train split, its images whole.
     preparation: of batches, on the devices.
   """
 
@@ -157,7 +159,8 @@ def resolve(config: ConfigDict, source: Source) -> ConfigDict:
 
 def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   """Opens the data and builds everything that a run needs."""
-  source = datasets.load(config.data, "train")
+  whole = datasets.load(config.data, "train", whole=True)
+  source = crops.central(whole, crops.side_of(config.data))
   validation = None
   if config.data.validation:
     validation = datasets.load(config.data, "validation")
@@ -166,6 +169,7 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   method = methods.build(config, source.image_shape)
   if isinstance(method, Conditional) and method.text:
     source = told.for_run(source, config.text, directory, config.seed, say)
+    whole = source.beside(whole)
   checks.check_best(config, method, source.image_shape)
   if isinstance(method, Conditional) and method.labelled:
     checks.check_classes(method.classes, source, "aae.classes")
@@ -179,7 +183,7 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
     train=source,
     validation=validation,
     feeder=feeders.make_feeder(
-      datasets.fed(source),
+      datasets.fed(whole),
       mesh,
       kind=config.data.feeder,
       batch_size=config.batch_size,

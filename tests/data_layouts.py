@@ -158,3 +158,39 @@ def malicious_batch(marker: pathlib.Path) -> bytes:
   command = f"touch {marker}".encode()
   call = b"cposix\nsystem\nU" + bytes([len(command)]) + command + b"\x85R"
   return b"\x80\x02}(U\x04data" + call + b"u."
+
+
+def digit_struct(numbers: dict[str, list[tuple[float, ...]]]) -> bytes:
+  """digitStruct.mat as MATLAB 7.3 writes it, behind its 512 bytes of header.
+
+  Args:
+    numbers: by name of the image, of each digit (left, top, width, height,
+      label), 0 labelled 10.
+  """
+  import h5py
+
+  buffer = io.BytesIO()
+  with h5py.File(buffer, "w", userblock_size=512) as file:
+    refs = file.create_group("#refs#")
+    top = file.create_group("digitStruct")
+    kind = h5py.ref_dtype
+    shape = (len(numbers), 1)
+    names = top.create_dataset("name", shape, kind)
+    boxes = top.create_dataset("bbox", shape, kind)
+    for i, (name, digits) in enumerate(numbers.items()):
+      codes = np.array([[ord(letter)] for letter in name], np.uint16)
+      names[i, 0] = refs.create_dataset(f"n{i}", data=codes).ref
+      group = refs.create_group(f"b{i}")
+      boxes[i, 0] = group.ref
+      for j, key in enumerate(("left", "top", "width", "height", "label")):
+        values = [np.full((1, 1), digit[j], np.float64) for digit in digits]
+        if len(values) == 1:
+          group.create_dataset(key, data=values[0])
+          continue
+        column = group.create_dataset(key, (len(values), 1), kind)
+        for k, value in enumerate(values):
+          column[k, 0] = refs.create_dataset(f"v{i}{key}{k}", data=value).ref
+  content = bytearray(buffer.getvalue())
+  header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64"
+  content[: len(header)] = header
+  return bytes(content)

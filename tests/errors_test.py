@@ -58,6 +58,7 @@ def trained(tmp_path_factory):
     ({"checkpoint__best": "loss"}, ["config.data.validation"]),
     ({"optimizer__accumulate": 3}, ["config.optimizer.accumulate", "16"]),
     ({"data__image_size": 10}, ["multiples of 4", "10"]),
+    ({"data__random_crop": 17}, ["config.data.random_crop", "16 x 16", "17"]),
     ({"data__feeder": "tape"}, ["config.data.feeder", "'tape'"]),
     ({"mesh__fsdp": 3}, ["config.mesh.fsdp", "4"]),
     ({"flow__coupling": "planar"}, ["coupling", "'planar'"]),

@@ -20,13 +20,20 @@ def _batch(rows: int = 6, side: int = 5, channels: int = 1, seed: int = 0):
   }
 
 
-OFF = {"flip": False, "dequantise": False, "binarise": "none"}
+OFF = {
+  "flip": False,
+  "dequantise": False,
+  "binarise": "none",
+  "random_crop": 0,
+}
 SWITCHES = [
   {"flip": True},
   {"dequantise": True},
   {"binarise": "fixed"},
   {"binarise": "dynamic"},
   {"binarise": "dynamic", "flip": True},
+  {"random_crop": 3},
+  {"random_crop": 3, "binarise": "dynamic", "flip": True},
 ]
 
 
@@ -168,7 +175,7 @@ def test_preparation_follows_the_config_and_flips_in_training_only():
     }
   )
   preparation = images.Preparation.from_config(config)
-  assert preparation == images.Preparation(True, False, "none")
+  assert preparation == images.Preparation(True, False, "none", 0)
   batch = _batch(rows=32)
   test = preparation(batch, jax.random.key(5), train=False)["image"]
   train = preparation(batch, jax.random.key(5), train=True)["image"]
@@ -192,8 +199,9 @@ def test_flip_and_draw_use_keys_of_their_own():
 @pytest.mark.parametrize(
   ("fields", "match"),
   [
-    ((False, False, "static"), "none, fixed, dynamic; got 'static'"),
-    ((False, True, "fixed"), r"config\.data\.dequantise=False"),
+    ((False, False, "static", 0), "none, fixed, dynamic; got 'static'"),
+    ((False, True, "fixed", 0), r"config\.data\.dequantise=False"),
+    ((False, False, "fixed", 4), r"config\.data\.random_crop=0"),
   ],
 )
 def test_bad_preparation_names_the_way_out(fields, match):

@@ -26,6 +26,7 @@ SHAPES = {
   "mnist": (28, 28, 1),
   "shapes": (64, 64, 3),
   "svhn": (32, 32, 3),
+  "svhn_full": (64, 64, 3),
   "two_digits": (60, 60, 1),
 }
 
@@ -53,7 +54,7 @@ def config(name: str, words: str = "", **changes: object) -> ConfigDict:
 def image_shape(made: ConfigDict) -> tuple[int, int, int]:
   """The shape of the images that a configuration trains on."""
   h, w, c = SHAPES.get(made.data.name, (64, 64, 3))
-  size = made.data.image_size
+  size = made.data.random_crop or made.data.image_size
   return (size or h, size or w, c)
 
 

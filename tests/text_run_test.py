@@ -110,9 +110,11 @@ class Judge:
   """Says of every image that it is of one class."""
 
   def __init__(self, classes: int, said: int) -> None:
+    """The class among so many."""
     self.one = np.eye(classes, dtype=np.float32)[said]
 
   def logits(self, batches):
+    """`[N, classes]`."""
     return np.concatenate([np.tile(self.one, (len(b), 1)) for b in batches])
 
 

@@ -12,12 +12,14 @@ from ml_collections import ConfigDict
 from genlat.data import (
   celeba,
   cifar10,
+  crops,
   flowers,
   folder,
   mnist,
   records,
   scenes,
   svhn,
+  svhn_full,
   synthetic,
   tfds,
 )
@@ -34,6 +36,7 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
   "cluttered_mnist": scenes.load_cluttered,
   "cifar10": cifar10.load_cifar10,
   "svhn": svhn.load_svhn,
+  "svhn_full": svhn_full.load_svhn_full,
   "celeba": celeba.load_celeba,
   "flowers": flowers.load_flowers,
   "folder": folder.load_folder,
@@ -47,15 +50,18 @@ CUT = ("two_digits", "cluttered_mnist")
 SPLITS = ("train", "validation", "test")
 
 
-def load(config: ConfigDict, split: str) -> Source:
+def load(config: ConfigDict, split: str, *, whole: bool = False) -> Source:
   """One split of the data set that `config.data` names.
 
   With `validation` above 0 that share of train becomes the validation split,
   whatever the data set; with 0, validation is the data set's own, if any.
+  With `random_crop` above 0 images are the central squares of that size.
 
   Args:
     config: `config.data`.
     split: 'train', 'validation' or 'test'.
+    whole: whether images stay uncut: for a feeder, of which the train step
+      cuts squares at random places.
 
   Returns:
     The source; 'train' is without what was cut off for validation.
@@ -64,7 +70,8 @@ def load(config: ConfigDict, split: str) -> Source:
     ValueError: if name or split are unknown, or a value is out of range.
     DataError: if the files are missing, damaged or of the wrong size.
   """
-  return build(Settings.of(config), split)
+  source = build(Settings.of(config), split)
+  return source if whole else crops.central(source, crops.side_of(config))
 
 
 def fed(source: Source) -> Source:
@@ -74,7 +81,7 @@ def fed(source: Source) -> Source:
 
 
 def build(settings: Settings, split: str) -> Source:
-  """`load` for settings that are checked already."""
+  """`load` for settings that are checked already; images uncut."""
   if split not in SPLITS:
     raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
   name = "tfds" if settings.name.startswith("tfds:") else settings.name

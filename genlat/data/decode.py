@@ -69,10 +69,7 @@ def fit_array(images: np.ndarray, recipe: Recipe, name: str) -> np.ndarray:
 
 
 def decode(data: bytes, recipe: Recipe, where: str) -> np.ndarray:
-  """Decodes one image file.
-
-  EXIF orientation is applied, transparency is composited on white, 16-bit grey
-  is reduced to 8 bits, and the result is RGB.
+  """Decodes one image file, cuts and resizes it.
 
   Args:
     data: the bytes of the file.
@@ -85,10 +82,26 @@ def decode(data: bytes, recipe: Recipe, where: str) -> np.ndarray:
   Raises:
     DataError: if the file cannot be decoded or is smaller than the crop.
   """
+  return np.asarray(fit(decode_whole(data, where), recipe, where))
+
+
+def decode_whole(data: bytes, where: str) -> Image.Image:
+  """Decodes one image file.
+
+  EXIF orientation is applied, transparency is composited on white, 16-bit grey
+  is reduced to 8 bits, and the result is RGB.
+
+  Args:
+    data: the bytes of the file.
+    where: the file, for the error.
+
+  Raises:
+    DataError: if the file cannot be decoded.
+  """
   try:
     with Image.open(io.BytesIO(data)) as opened:
       opened.load()
-      image = _rgb(ImageOps.exif_transpose(opened))
+      return _rgb(ImageOps.exif_transpose(opened))
   except Exception as error:  # Pillow's plug-ins raise anything on damage
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, UnidentifiedImageError):  # its text is an address
@@ -98,7 +111,6 @@ def decode(data: bytes, recipe: Recipe, where: str) -> np.ndarray:
       " bytes); replace it, or set config.data.on_error=skip to leave such"
       " files out"
     ) from error
-  return np.asarray(fit(image, recipe, where))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

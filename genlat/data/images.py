@@ -10,6 +10,9 @@ law with the grey level as its mean (Salakhutdinov & Murray, ICML 2008).
 'fixed' draws it once for good, as in the binarised MNIST of Larochelle &
 Murray (AISTATS 2011). It is a draw of the same law but not their file, so
 likelihoods agree with those on their file in distribution only.
+
+Squares at random places are cut in training; all else reads central ones, from
+`crops.central`, which come here cut already.
 """
 
 import dataclasses
@@ -19,7 +22,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from genlat.data import crops
 from genlat.data.composition import KINDS, compose, row_keys
 
 Batch = dict[str, jax.Array]
@@ -40,11 +45,14 @@ class Preparation:
     dequantise: whether uniform noise of one grey level is added.
     binarise: 'none', 'fixed' or 'dynamic'.
     scene: what is composed of a batch of digits in training; '' = nothing.
+    random_crop: pixels of the square that is cut at a random place, in
+      training only; 0 = images stay whole.
   """
 
   flip: bool
   dequantise: bool
   binarise: str
+  random_crop: int
   scene: str = ""
 
   def __post_init__(self) -> None:
@@ -60,16 +68,28 @@ class Preparation:
         f" config.data.binarise={self.binarise} leaves none; set"
         " config.data.dequantise=False or config.data.binarise=none"
       )
+    if self.random_crop and self.binarise == "fixed":
+      raise ValueError(
+        "config.data.binarise=fixed draws an image's pixels once for good, and"
+        f" config.data.random_crop={self.random_crop} would draw those of each"
+        " square anew; set config.data.binarise=dynamic or"
+        " config.data.random_crop=0"
+      )
 
   @classmethod
   def from_config(cls, config: Any) -> "Preparation":
-    """From `config.data`: flip, dequantise, binarise, name and count."""
+    """From `config.data`: the fields by name, and what scene it asks for."""
     anew = config.name in KINDS and not config.count
-    scene = config.name if anew else ""
-    return cls(config.flip, config.dequantise, config.binarise, scene)
+    return cls(
+      config.flip,
+      config.dequantise,
+      config.binarise,
+      crops.side_of(config),
+      config.name if anew else "",
+    )
 
   def __call__(self, batch: Batch, key: jax.Array, train: bool) -> Batch:
-    """Applies `prepare_batch`; composes and flips in training only."""
+    """Applies `prepare_batch`; composes, cuts and flips in training only."""
     if self.scene and train:
       composing, key = jax.random.split(key)
       batch = compose(batch, composing, self.scene)
@@ -79,6 +99,7 @@ class Preparation:
       flip=self.flip and train,
       dequantise=self.dequantise,
       binarise=self.binarise,
+      random_crop=self.random_crop if train else 0,
     )
 
 
@@ -89,6 +110,7 @@ def prepare_batch(
   flip: bool,
   dequantise: bool,
   binarise: str,
+  random_crop: int,
 ) -> Batch:
   """Turns the images of a batch into floats.
 
@@ -98,13 +120,19 @@ def prepare_batch(
     flip: whether to mirror each image with probability 1/2.
     dequantise: whether to add noise; instead of binarising.
     binarise: 'none', 'fixed' or 'dynamic'.
+    random_crop: pixels of the square to cut from each image; 0 = none.
 
   Returns:
-    The batch with 'image' `[B, H, W, C]` float32 in [0, 1].
+    The batch with 'image' `[B, H, W, C]` float32 in [0, 1]; H and W are those
+    of the square where one is cut.
   """
   images = batch["image"]
   chex.assert_rank(images, 4)
   chex.assert_type(images, jnp.uint8)
+  if random_crop:  # Before the draws, so that none is made in vain.
+    cropping, key = jax.random.split(key)
+    keys = row_keys(cropping, images.shape[0])
+    images = cropped(images, keys, random_crop)
   drawing, flipping = jax.random.split(key)
   if dequantise:
     images = dequantised(images, row_keys(drawing, images.shape[0]))
@@ -172,3 +200,25 @@ def flipped(images: jax.Array, keys: jax.Array) -> jax.Array:
   """
   coin = jax.vmap(jax.random.bernoulli)(keys)
   return jnp.where(coin[:, None, None, None], images[:, :, ::-1], images)
+
+
+def cropped(images: jax.Array, keys: jax.Array, side: int) -> jax.Array:
+  """Cuts a square from each image, at a place uniform over all that hold it.
+
+  Args:
+    images: `[B, H, W, C]`, H and W at least `side`.
+    keys: `[B]`.
+    side: pixels.
+
+  Returns:
+    `[B, side, side, C]`.
+  """
+  room = np.array(images.shape[1:3], np.int32) - np.int32(side - 1)
+
+  def one(image: jax.Array, key: jax.Array) -> jax.Array:
+    top, left = jax.random.randint(key, (2,), 0, room)
+    return lax.dynamic_slice(
+      image, (top, left, 0), (side, side, image.shape[-1])
+    )
+
+  return jax.vmap(one)(images, keys)

@@ -14,12 +14,23 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from genlat.data import DATASETS, SPLITS, build, download, record_writer
+from genlat.data import (
+  DATASETS,
+  SPLITS,
+  build,
+  download,
+  record_writer,
+  svhn_full,
+)
 from genlat.data.originals import ORIGINALS
 from genlat.data.source import DataError, Settings, Source
 
-# What CelebA is cut to unless told otherwise (Lucic et al. 2018, GLF).
-_CELEBA = {"crop": 160, "image_size": 64}
+# What images are cut to unless told otherwise: CelebA as in Lucic et al. 2018
+# and GLF, SVHN's numbers as in Goodfellow et al. 2013 and DRAW.
+_SIZES = {
+  "celeba": {"crop": 160, "image_size": 64},
+  "svhn_full": {"crop": 0, "image_size": svhn_full.SIDE},
+}
 
 
 def fetch_originals(name: str, out: pathlib.Path, mirror: str = "") -> None:
@@ -105,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   given = _arguments(argv)
   name = "folder" if given.name == "records" else given.name
   out = pathlib.Path(given.out).expanduser()
-  default = _CELEBA if name == "celeba" else {"crop": 0, "image_size": 0}
+  default = _SIZES.get(name, {"crop": 0, "image_size": 0})
   try:
     if name in ORIGINALS and not given.path:
       fetch_originals(name, out, given.mirror)

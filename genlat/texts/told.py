@@ -46,7 +46,7 @@ class Told:
     self.image_shape: tuple[int, int, int] = source.image_shape
     self.classes: tuple[str, ...] = source.classes
     self.fingerprint: str = f"{source.fingerprint}-{origin}"
-    self._source, self._table = source, table
+    self._source, self._table, self._origin = source, table, origin
 
   def __len__(self) -> int:
     """Number of examples."""
@@ -59,6 +59,10 @@ class Told:
   def captions(self, indices: np.ndarray) -> list[str]:
     """The captions, an example's on lines of its own."""
     return self._source.captions(indices)
+
+  def beside(self, source: Any) -> "Told":
+    """The same vectors, beside other images of the same examples."""
+    return Told(source, self._table, self._origin)
 
   def bank(self, count: int) -> np.ndarray:
     """Vectors `[count, t]` of captions spread over the source."""
