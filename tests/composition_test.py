@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 from data_layouts import settings, write_idx
@@ -109,8 +110,12 @@ def test_training_composes_and_evaluation_reads_fixed_scenes(tmp_path):
   assert data.fed(train).image_shape == (28, 28, 1) and data.fed(test) is test
   fixed = data.build(dataclasses.replace(asked, count=5), "train")
   assert data.fed(fixed) is fixed and len(fixed) == 5
-  config = type("C", (), dict(vars(asked), flip=False, dequantise=False))
-  config.binarise = "none"
+  config = ml_collections.ConfigDict(
+    {
+      **{"name": asked.name, "count": 0, "flip": False},
+      **{"dequantise": False, "binarise": "none"},
+    }
+  )
   anew = images.Preparation.from_config(config)
   digits = {
     k: jnp.asarray(v) for k, v in data.fed(train).read(np.arange(12)).items()
