@@ -102,6 +102,7 @@ def aae() -> ConfigDict:
       information=1.0,  # weight of the mutual information
       informs_trunk=True,  # it also moves what Q shares with D_I
       reconstruction=1.0,  # lambda, of the decoder
+      encoder_reconstruction=1.0,  # likewise of the encoder, 1 in the paper
       reduction="mean",  # over features: mean | sum
       fools_by_copies=True,  # reconstructions have to fool D_I, too
       simultaneous=False,  # turns of a phase start from the same weights

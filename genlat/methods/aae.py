@@ -92,7 +92,10 @@ class Aae(Networks):
     return loss, (metrics, {})
 
   def encoder_turn(self, now: State, params: PyTree, data: Data):
-    """J_adv + J_rec: the encoder fools D_C and keeps what F sees."""
+    """J_adv + w J_rec: the encoder fools D_C and keeps what F sees.
+
+    The paper has no w, and leaves the balance to the norm of J_rec.
+    """
     made, stats = self.posterior_codes(now, params, data)
     logits, _ = self.run(
       now, params, "code_discriminator", made, self.judged(data)
@@ -101,7 +104,8 @@ class Aae(Networks):
     image, _ = self.images_in(now, params, made)
     error = self.error(now, params, data, image).mean()
     metrics = {"loss": error, "code_adversarial": fooled}
-    return fooled + error, (metrics, {"encoder": stats})
+    loss = fooled + self.game.encoder_reconstruction * error
+    return loss, (metrics, {"encoder": stats})
 
   def decoder_turn(self, now: State, params: PyTree, data: Data):
     """Lambda J_rec (equation 6)."""

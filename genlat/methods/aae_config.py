@@ -44,6 +44,7 @@ class Game:
     informed: whether there is a classifier Q.
     informs_trunk: whether J_MI moves what Q shares with D_I.
     reconstruction: lambda, weight of the decoder's J_rec.
+    encoder_reconstruction: w, of the encoder's.
     reduction: of features: 'mean' or 'sum'.
     fools_by_copies: whether reconstructions also have to fool D_I.
     mismatch: weight of real images with the caption of another.
@@ -69,6 +70,7 @@ class Game:
   informed: bool
   informs_trunk: bool
   reconstruction: float
+  encoder_reconstruction: float
   reduction: str
   fools_by_copies: bool
   mismatch: float
@@ -140,8 +142,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "information", "informs_trunk"),
-    *("reconstruction", "reduction", "fools_by_copies", "mismatch"),
-    "simultaneous",
+    *("reconstruction", "encoder_reconstruction", "reduction"),
+    *("fools_by_copies", "mismatch", "simultaneous"),
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
   if block.learned_prior:
@@ -231,6 +233,7 @@ def _check(config: ConfigDict) -> None:
         f" got {config[part][name]!r}"
       )
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
+  least |= {"encoder_reconstruction": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
   least |= {"mismatch": 0, "text_hidden": 1}
   for key, low in least.items():
