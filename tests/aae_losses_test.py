@@ -68,6 +68,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     ("aae.reduction", reduction),
     ("aae.fools_by_copies", copies),
     ("aae.reconstruction", 3.0),
+    ("aae.encoder_reconstruction", 2.5),
     ("aae.information", 0.7),
   )
   data = made.draws(batch, jax.random.key(0))
@@ -79,7 +80,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
   wanted = {
     "code_discriminator": softplus(-p.code_real).mean()
     + softplus(p.code_made).mean(),
-    "encoder": softplus(-p.code_made).mean() + p.error(reduction),
+    "encoder": softplus(-p.code_made).mean() + 2.5 * p.error(reduction),
     "decoder": 3.0 * p.error(reduction),
     "image_discriminator": softplus(-a_real).mean()
     + softplus(a_made).mean()
