@@ -276,7 +276,7 @@ def test_prepared_numbers_are_those_of_the_archives(tmp_path):
       np.testing.assert_array_equal(whole(back)[key], values)
 
 
-def test_prepare_does_not_fetch_what_has_no_published_hash(tmp_path, capsys):
+def test_prepare_does_not_fetch_what_has_no_known_hash(tmp_path, capsys):
   assert prepare.main(["svhn_full", f"--out={tmp_path / 'out'}"]) == 1
   err = capsys.readouterr().err.strip()
   assert len(err.splitlines()) == 1 and svhn_full.URL in err

@@ -67,9 +67,9 @@ def load_svhn_full(config: Settings, split: str) -> Source:
   names = " and ".join(f"{part}.tar.gz" for part in PARTS[split])
   if not config.path:
     raise DataError(
-      f"svhn_full needs its files: fetch {names} from {URL} (their hashes were"
-      " not published, so prepare does not) and set config.data.path, or --path"
-      " of prepare, to their folder"
+      f"svhn_full needs its files: fetch {names} from {URL} (no published hash"
+      " of them is known, so prepare does not) and set config.data.path, or"
+      " --path of prepare, to their folder"
     )
   folder = pathlib.Path(config.path).expanduser()
   parts = [_part(folder, part) for part in PARTS[split]]  # before long reading
