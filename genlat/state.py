@@ -1,5 +1,6 @@
 """The one state that every method trains, and the one way to move it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -272,5 +273,13 @@ def initialise(
   net: nn.Module, rng: jax.Array, *inputs: Any
 ) -> tuple[PyTree, PyTree]:
   """Weights and normalisation averages of a network at the start."""
-  variables = net.init(rng, *inputs, train=False)
+  variables = _maker(net)(rng, *inputs)
   return variables["params"], variables.get("batch_stats", {})
+
+
+@functools.lru_cache(maxsize=64)
+def _maker(net: nn.Module) -> Callable[..., PyTree]:
+  """The compiled initialisation of a network, one for all equal ones."""
+  return sharding.compile(
+    lambda rng, *inputs: net.init(rng, *inputs, train=False)
+  )

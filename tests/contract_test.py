@@ -36,6 +36,11 @@ class Case:
     """The state at step 0."""
     return shipped.start(self.method, self.config)
 
+  @functools.cached_property
+  def evaluate(self) -> Any:
+    """The compiled evaluation."""
+    return jax.jit(self.method.eval_step)
+
 
 @pytest.fixture(scope="module", params=ALL)
 def name(request):
@@ -224,19 +229,19 @@ def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
     )
     close(after.ema[part], wanted, rtol=1e-5, atol=1e-7)
   swapped = after.replace(ema={}, **after.ema)
-  a = c.method.eval_step(after, c.batch, jax.random.key(1))
-  b = c.method.eval_step(swapped, c.batch, jax.random.key(1))
+  a = c.evaluate(after, c.batch, jax.random.key(1))
+  b = c.evaluate(swapped, c.batch, jax.random.key(1))
   close(a, b, rtol=1e-6)
 
 
 def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
   c = case(name)
   state = c.state()
-  values = c.method.eval_step(state, c.batch, jax.random.key(0))
+  values = c.evaluate(state, c.batch, jax.random.key(0))
   other = dict(c.batch) | {
     "image": c.batch["image"].at[1:].set(1.0 - c.batch["image"][1:])
   }
-  moved = c.method.eval_step(state, other, jax.random.key(0))
+  moved = c.evaluate(state, other, jax.random.key(0))
   for name_, value in values.items():
     assert value.shape == (len(c.batch["image"]),)
     np.testing.assert_allclose(value[0], moved[name_][0], rtol=1e-5)
@@ -245,7 +250,7 @@ def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
 def test_codes_decode_to_images_and_samples_repeat(name):
   c = case(name)
   state, shape = c.state(), shipped.image_shape(c.config)
-  codes = c.method.encode(state, c.batch["image"])
+  codes = jax.jit(c.method.encode)(state, c.batch["image"])
   if isinstance(c.method, Classifying):
     assert len(codes) == 8
     with pytest.raises(ValueError, match="makes no images"):
@@ -253,16 +258,15 @@ def test_codes_decode_to_images_and_samples_repeat(name):
     with pytest.raises(ValueError, match="makes no images"):
       c.method.sample(state, jax.random.key(1), 3)
     return
-  images = c.method.decode(state, codes)
+  images = jax.jit(c.method.decode)(state, codes)
   assert images.shape == (8, *shape)
   assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
   if not c.method.generative:
     with pytest.raises(ValueError, match="fit"):
       c.method.sample(state, jax.random.key(1), 3)
     return
-  a = c.method.sample(state, jax.random.key(1), 3)
-  b = c.method.sample(state, jax.random.key(1), 3)
-  other = c.method.sample(state, jax.random.key(2), 3)
+  sample = jax.jit(lambda rng: c.method.sample(state, rng, 3))
+  a, b, other = (sample(jax.random.key(seed)) for seed in (1, 1, 2))
   assert a.shape == (3, *shape)
   np.testing.assert_array_equal(a, b)
   assert differ(a, other)

@@ -15,11 +15,11 @@ QUIET = ("--config.log.tensorboard=False", "--config.log.pictures=0")
 
 def environment(devices: int = 1) -> dict[str, str]:
   """The test's environment with this many fake devices."""
-  flag = f"--xla_force_host_platform_device_count={devices}"
+  count = f"--xla_force_host_platform_device_count={devices}"
   return os.environ | {
     "JAX_PLATFORMS": "cpu",
     "NPROC": "16",
-    "XLA_FLAGS": flag,
+    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {count}",  # the last one counts
   }
 
 

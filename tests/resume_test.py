@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import genlat
-from tests import processes
+from genlat import command
+from tests import processes, shipped
 
 STEPS = 400
 FLAGS = (
@@ -35,32 +36,24 @@ def same(one, other) -> None:
   assert steps == [*range(10, STEPS + 1, 10)]
 
 
-def test_killed_runs_end_with_the_same_bits_and_the_same_log(
+def test_stopped_runs_end_with_the_same_bits_and_the_same_log(
   reference, tmp_path
 ):
-  for step in (70, 230):
+  """Killed, told to stop, and killed again."""
+  stops = {70: signal.SIGKILL, 150: signal.SIGTERM, 270: signal.SIGKILL}
+  for step, stop in stops.items():
     process = processes.start(tmp_path, *FLAGS)
     processes.wait_for(process, processes.logged(tmp_path, step))
-    process.send_signal(signal.SIGKILL)
-    status, _ = processes.finish(process)
-    assert status == -signal.SIGKILL
+    process.send_signal(stop)
+    status, err = processes.finish(process)
+    if stop == signal.SIGKILL:
+      assert status == -signal.SIGKILL
+    else:
+      assert status == 0
+      assert "stopped at step" in err and "same command" in err
   status, err = processes.finish(processes.start(tmp_path, *FLAGS))
   assert status == 0, err
   assert "goes on from step" in err
-  same(reference, tmp_path)
-
-
-def test_sigterm_saves_says_so_and_the_same_command_goes_on(
-  reference, tmp_path
-):
-  process = processes.start(tmp_path, *FLAGS)
-  processes.wait_for(process, processes.logged(tmp_path, 100))
-  process.terminate()
-  status, err = processes.finish(process)
-  assert status == 0
-  assert "stopped at step" in err and "same command" in err
-  status, err = processes.finish(processes.start(tmp_path, *FLAGS))
-  assert status == 0, err
   same(reference, tmp_path)
 
 
@@ -78,12 +71,14 @@ def test_a_streaming_run_ends_with_the_same_bits(reference, tmp_path):
   same(reference, tmp_path)
 
 
-def test_a_second_run_in_one_work_directory_is_refused(tmp_path):
+def test_a_second_run_in_one_work_directory_is_refused(tmp_path, capsys):
   first = processes.start(tmp_path, *FLAGS, "--config.steps=100000")
   processes.wait_for(first, processes.logged(tmp_path, 10))
-  status, err = processes.finish(processes.start(tmp_path, *FLAGS))
+  config = shipped.config("glf_digits", "smoke", steps=STEPS).lock()
+  options, alone = command.Options("last", 4, 0, ""), command.Peers("", 1, 0)
+  status = command.run("train", config, tmp_path, options, alone)
   first.kill()
   processes.finish(first)
   assert status == 1
-  line = [x for x in err.splitlines() if "genlat: error:" in x]
-  assert len(line) == 1 and str(first.pid) in line[0]
+  (line,) = capsys.readouterr().err.strip().splitlines()
+  assert line.startswith("genlat: error:") and str(first.pid) in line

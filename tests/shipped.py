@@ -80,6 +80,6 @@ def batch(made: ConfigDict, rows: int = 8, seed: int = 0) -> Batch:
 def start(method: Method, made: ConfigDict, seed: int = 0) -> State:
   """The state at step 0.
 
-  Not jitted: all methods share the small programs of their random draws.
+  Not jitted: equal networks of all methods share one program.
   """
   return method.init(jax.random.key(seed), batch(made))

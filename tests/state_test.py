@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from genlat.state import Player, State, advance, create, descend
+from genlat.state import Player, State, advance, create, descend, initialise
 
 
 def start(players: dict[str, Player]) -> State:
@@ -161,3 +162,27 @@ def test_advance_counts_and_averages():
   np.testing.assert_allclose(after.ema["params"]["a"]["w"], 0.9, rtol=1e-6)
   np.testing.assert_allclose(after.averaged.params["a"]["w"], 0.9, rtol=1e-6)
   np.testing.assert_allclose(after.params["a"]["w"], 0.0)
+
+
+class Affine(nn.Module):
+  """A dense layer and a norm."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    """`[B, d]` to `[B, width]`."""
+    return nn.BatchNorm(not train)(nn.Dense(self.width)(x))
+
+
+def test_a_network_starts_as_its_own_init_says():
+  """Equal networks share a program: it may keep no key, width or input."""
+  for width, seed, inputs in ((2, 0, 3), (4, 0, 3), (2, 1, 3), (2, 1, 5)):
+    x, key = jnp.ones((1, inputs)), jax.random.key(seed)
+    params, stats = initialise(Affine(width), key, x)
+    wanted = Affine(width).init(key, x, train=False)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+      {"params": params, "batch_stats": stats},
+      wanted,
+    )
