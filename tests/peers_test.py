@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from genlat import watchdog
-from tests import processes
+from genlat import train, watchdog
+from tests import processes, shipped
 
 SGD = (
   "--config.optimizer.name=sgd",
@@ -53,8 +53,18 @@ def test_two_processes_give_the_losses_of_one(pair, tmp_path):
   for process in both:
     status, err = processes.finish(process)
     assert status == 0, err
-  one = processes.start(tmp_path / "one", *flags, devices=4)
-  assert processes.finish(one)[0] == 0
+  config = shipped.config(
+    "glf_digits",
+    "smoke",
+    optimizer__name="sgd",
+    optimizer__lr=1e-4,
+    optimizer__schedule="constant",
+    log__every=1,
+    log__pictures=0,
+    log__tensorboard=False,
+    steps=6,
+  )
+  train.train(config.lock(), tmp_path / "one")
   losses = [
     [line["loss"] for line in processes.lines(tmp_path / name)]
     for name in ("one", "two")
