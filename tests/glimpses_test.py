@@ -154,6 +154,7 @@ def test_it_learns_where_a_spot_is(model):
   config = config.copy_and_resolve_references()
   config.draw.classes, config.draw.read, config.draw.steps = 4, 3, 2
   config.optimizer.lr, config.data.image_size = 0.02, 8
+  config.optimizer.schedule = "constant"
   method = methods.build(config, (8, 8, 1))
   rng = np.random.default_rng(0)
   y, x = rng.integers(0, 8, (2, 256))

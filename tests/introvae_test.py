@@ -181,7 +181,7 @@ def test_without_the_game_it_is_the_vae_of_the_same_weights():
   made, state = method(
     ("introvae.alpha_encoder", 0.0), ("introvae.alpha_decoder", 0.0)
   )
-  vae, _ = method(("method", "vae"), ("vae.reconstruction", 0.05))
+  vae, _ = method(("method", "vae"), ("vae.reconstruction", 1.0))
   assert isinstance(vae, Vae)
   d = data(made)
   one, _ = play(made, state, d)

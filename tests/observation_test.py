@@ -77,6 +77,7 @@ def test_a_gaussian_of_one_level_around_the_image_has_the_golden_bits():
     flip=False,
     dequantise=True,
     binarise="none",
+    random_crop=0,
   )["image"]
   model = observation(
     32,
