@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.alternate import Rival
+from genlat import data as datasets
 from genlat import generation, methods, sharding
 from genlat import run as runs
 from genlat.data import feeder as feeders
@@ -39,8 +40,8 @@ def make_run(
   """A run over `source` that lives nowhere on disk.
 
   Args:
-    config: as a file in configs/ gives it; its data keys other than the
-      feeder's are not read.
+    config: as a file in configs/ gives it; of its data keys those of the
+      feeder and of the images' preparation are read.
     source: the train split.
     method: instead of the one that the configuration names.
   """
@@ -54,7 +55,7 @@ def make_run(
     train=source,
     validation=None,
     feeder=feeders.make_feeder(
-      source,
+      datasets.fed(source),
       mesh,
       kind=config.data.feeder,
       batch_size=config.batch_size,

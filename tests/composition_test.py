@@ -101,6 +101,24 @@ def test_one_row_has_no_other_digit(batch):
     composition.compose(batch, jax.random.key(0), "three_digits")
 
 
+def test_a_scene_is_no_digit_and_has_no_fixed_draw(batch):
+  scene = {"image": jnp.zeros((4, 100, 100, 1), jnp.uint8)}
+  with pytest.raises(ValueError, match=r"config\.data\.count"):
+    composition.compose(scene, jax.random.key(0), "cluttered_mnist")
+  with pytest.raises(ValueError, match="binarise=dynamic"):
+    images.Preparation(False, False, "fixed", 0, "two_digits")
+
+
+def test_each_device_composes_its_own_rows(batch):
+  prepare = images.Preparation(False, False, "none", 0, "cluttered_mnist")
+  mesh = sharding.make_mesh()
+  split = sharding.to_global(jax.tree.map(np.asarray, batch), mesh)
+  run = lambda b, k: prepare(b, k, train=True)["image"]
+  over = sharding.compile(run, mesh)(split, jax.random.key(4))
+  rows = {shard.data.shape[0] for shard in over.addressable_shards}
+  assert rows == {ROWS // mesh.size} and mesh.size > 1
+
+
 def test_training_composes_and_evaluation_reads_fixed_scenes(tmp_path):
   labels = np.arange(12, dtype=np.uint8) % 10
   folder = write_idx(tmp_path, np.full((12, 28, 28), 9, np.uint8), labels)

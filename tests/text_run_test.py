@@ -97,6 +97,18 @@ def test_another_encoder_in_its_place_is_refused(run, model, tmp_path):
     genlat.load(copy)
 
 
+def test_a_run_that_lost_its_description_keeps_its_encoder(run, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(run, copy)
+  (copy / "run.json").unlink()
+  encoder = (copy / told.ENCODER).read_bytes()
+  config = shipped.config("lp_aae_text_shapes", "smoke", data__count=64)
+  config.seed, config.log.tensorboard = 1, False
+  with pytest.raises(workdir.RunError):
+    train.train(config.lock(), copy)
+  assert (copy / told.ENCODER).read_bytes() == encoder
+
+
 def test_what_cannot_be_asked_is_refused(model):
   with pytest.raises(ValueError, match="no labels"):
     model.sample(2, labels=[1])

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from genlat.data import (
   celeba,
   cifar10,
+  composition,
   crops,
   flowers,
   folder,
@@ -45,7 +46,7 @@ DATASETS: dict[str, Callable[[Settings, str], Source]] = {
 }
 
 # They cut their own digits into train and validation.
-CUT = ("two_digits", "cluttered_mnist")
+CUT = composition.KINDS
 
 SPLITS = ("train", "validation", "test")
 

@@ -38,10 +38,15 @@ def compose(batch: Batch, key: jax.Array, kind: str) -> Batch:
   """
   if kind not in KINDS:
     raise ValueError(f"scenes are {' or '.join(KINDS)}; got {kind!r}")
-  digits, labels = batch["image"], batch["label"]
+  digits = batch["image"]
   chex.assert_rank(digits, 4)
   chex.assert_type(digits, jnp.uint8)
   rows = len(digits)
+  if max(digits.shape[1:3]) >= PAIR_SIDE or digits.shape[3] != 1:
+    raise ValueError(
+      f"{kind} is composed of grey digits; got images {list(digits.shape[1:])}:"
+      " set config.data.count to a number of fixed scenes"
+    )
   if rows < 2:
     raise ValueError(
       f"{kind} is made of other digits of a batch, too: set config.batch_size"
@@ -53,7 +58,7 @@ def compose(batch: Batch, key: jax.Array, kind: str) -> Batch:
   # Of 1 ... B - 1 rows further on: never the row itself.
   away = _integers(picking, rows, (count,), 1, rows)
   others = (own + away) % rows
-  pixels = digits[..., 0].astype(jnp.float32)
+  pixels, labels = digits[..., 0].astype(jnp.float32), batch["label"]
   if kind == "two_digits":
     side, edge = PAIR_SIDE, digits.shape[1]
     parts = jnp.concatenate([own, others], 1)

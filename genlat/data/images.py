@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from genlat import sharding
 from genlat.data import crops
 from genlat.data.composition import KINDS, compose, row_keys
 
@@ -76,6 +77,13 @@ class Preparation:
         " config.data.random_crop=0"
       )
 
+    if self.scene and self.binarise == "fixed":
+      raise ValueError(
+        "config.data.binarise=fixed draws an image's pixels once for good, and"
+        f" {self.scene} makes its scenes anew; set config.data.binarise=dynamic"
+        " or config.data.count to a number of fixed scenes"
+      )
+
   @classmethod
   def from_config(cls, config: Any) -> "Preparation":
     """From `config.data`: the fields by name, and what scene it asks for."""
@@ -92,7 +100,8 @@ class Preparation:
     """Applies `prepare_batch`; composes, cuts and flips in training only."""
     if self.scene and train:
       composing, key = jax.random.split(key)
-      batch = compose(batch, composing, self.scene)
+      # Without it every device would compose the whole batch.
+      batch = sharding.split_rows(compose(batch, composing, self.scene))
     return prepare_batch(
       batch,
       key,

@@ -261,8 +261,10 @@ def classification(task: Task) -> tuple[Scores, Card]:
   logits = np.concatenate([task.classify(x) for x in task.batches()])
   labels = task.labels()
   wrong = logits.argmax(1) != labels
-  each = [float(wrong[labels == k].mean()) for k in np.unique(labels)]
-  scores = {"error": float(wrong.mean()), "error_per_class": each}
+  scores: Scores = {"error": float(wrong.mean())}
+  for k, name in enumerate(task.reference.classes):
+    if (labels == k).any():
+      scores[f"error_of_{name}"] = float(wrong[labels == k].mean())
   return scores, dataclasses.replace(_averaged(task), sampler="")
 
 

@@ -120,7 +120,8 @@ def _encoder(
 ) -> Captions:
   """The run's encoder: the one it has, another's, or one trained now."""
   own, wanted = directory / ENCODER, captions.origin(source, recipe)
-  if (directory / "run.json").exists():
+  begun = any((directory / "checkpoints").glob("[0-9]*"))
+  if begun or (directory / "run.json").exists():
     if not own.exists():
       raise ValueError(
         f"{directory} holds a run without {ENCODER}: put its encoder of"
@@ -129,8 +130,8 @@ def _encoder(
     return captions.read(own)
   # Without a run beside it a file is what a refused or killed start left.
   if settings.encoder:
-    own.unlink(missing_ok=True)
     encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
+    own.unlink(missing_ok=True)
     if encoder.origin != wanted:
       say("the encoder of captions was trained on other data, or otherwise")
     return encoder
