@@ -1,6 +1,7 @@
 """Laws of the classifier of glimpses."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,9 @@ from flax import traverse_util
 
 from genlat import methods, sharding, trained
 from genlat import state as states
+from genlat.metrics.card import Card
+from genlat.metrics.scores import METRICS
+from genlat.metrics.task import Unavailable
 from genlat.nets import attention
 from genlat.nets.glimpses import Glimpses
 from tests import shipped
@@ -219,3 +223,31 @@ def test_states_are_plain(model):
   _, method, state = model
   assert isinstance(state, states.State)
   assert set(state.params) == set(method.players) == {"classifier"}
+
+
+CARD = Card(
+  **dict.fromkeys(
+    ("network", "sha256", "resize", "quantisation", "reference"), ""
+  ),
+  **{"split": "test", "reference_count": 0, "sample_count": 0, "seed": 0},
+  **{"ema": False, "normalisation": "average", "sampler": ""},
+)
+
+
+def test_the_error_is_of_all_images_and_of_each_label():
+  labels = np.array([0, 0, 2, 2, 2])
+  said = np.eye(3)[[0, 1, 2, 2, 0]]
+  task = types.SimpleNamespace(
+    classify=lambda images: said[images],
+    batches=lambda: iter([np.arange(3), np.arange(3, 5)]),
+    labels=lambda: labels,
+    reference=types.SimpleNamespace(classes=("a", "b", "c")),
+    card=CARD,
+    count=5,
+  )
+  values, card = METRICS["classification"](task)
+  assert values == {"error": 0.4, "error_of_a": 0.5, "error_of_c": 1 / 3}
+  assert card.sample_count == 5
+  task.classify = None
+  with pytest.raises(Unavailable, match="no classifier"):
+    METRICS["classification"](task)
