@@ -12,10 +12,9 @@ import argparse
 import time
 
 import numpy as np
-import torch
 from ml_collections import ConfigDict
 
-from benchmarks import alternate, genlat_rivals, torch_draw
+from benchmarks import alternate, genlat_rivals, torch_draw, torch_peers
 from benchmarks.introvae_step import memory
 from configs import draw_mnist
 
@@ -46,7 +45,7 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=1, help="steps a call")
   args = parser.parse_args()
   source = genlat_rivals.random_source(2 * args.batch, (SIDE, SIDE, 1))
-  runs, rivals = {}, []
+  rivals = []
   print(f"{'form':20}{'compile s':>10}{'GiB':>8}")
   for form in FORMS:
     run = genlat_rivals.make_run(settings(args, form), source)
@@ -54,9 +53,9 @@ def main() -> None:
     need = memory(run)  # lowers and compiles
     spent = time.monotonic() - start
     print(f"{form:20}{spent:10.1f}{need / 2**30:8.2f}", flush=True)
-    runs[form] = run
+    ours = genlat_rivals.count(run)
     rivals.append(genlat_rivals.rival(form, run, args.steps))
-  block = settings(args, next(iter(FORMS)))
+    block = run.config
   make = lambda: torch_draw.Draw(
     SIDE,
     args.drawn,
@@ -65,13 +64,18 @@ def main() -> None:
     block.draw.read,
     block.draw.write,
   )
-  parameters = torch_draw.count(make())
-  ours = genlat_rivals.count(next(iter(runs.values())))
+  parameters = torch_peers.count(make())
   if parameters != ours:
     raise SystemExit(f"{parameters} parameters, not {ours}")
   images = np.random.default_rng(0).integers(2, size=(args.batch, SIDE, SIDE))
-  batch = torch.from_numpy(images.astype(np.float32))
-  rivals += torch_draw.rivals(make, batch, args.steps)
+  rivals += torch_peers.rivals(
+    make,
+    torch_draw.Draw.loss,
+    images.astype(np.float32),
+    args.steps,
+    clip=block.optimizer.clip,
+    compiles=False,
+  )
   alternate.report(
     f"DRAW, T {args.drawn}, {parameters:,} parameters, batch {args.batch},"
     " float32",

@@ -4,13 +4,9 @@ Attention at reading and writing, an error image, learned initial states and
 canvas, cells from zeros; one bias a gate. The steps are a Python loop.
 """
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import nn
 from torch.nn import functional
-
-from benchmarks.alternate import Rival
 
 _CLAMP = 8.0
 
@@ -99,40 +95,3 @@ def _cell(inputs: int, hidden: int) -> nn.LSTMCell:
   nn.init.zeros_(cell.bias_hh)
   cell.bias_hh.requires_grad_(False)
   return cell
-
-
-def count(model: nn.Module) -> int:
-  """Number of trained parameters."""
-  return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def rivals(
-  make: Callable[[], Draw], images: torch.Tensor, steps: int
-) -> Sequence[Rival]:
-  """Train steps in eager mode, with Adam's plain and fused forms.
-
-  Args:
-    make: builds the model.
-    images: `[B, side, side]` of 0 and 1.
-    steps: steps a call makes.
-  """
-  return [
-    _rival("PyTorch eager", make(), images, steps, fused=False),
-    _rival("PyTorch fused Adam", make(), images, steps, fused=True),
-  ]
-
-
-def _rival(
-  name: str, model: Draw, images: torch.Tensor, steps: int, *, fused: bool
-) -> Rival:
-  trained = [p for p in model.parameters() if p.requires_grad]
-  adam = torch.optim.Adam(trained, lr=1e-3, fused=fused)
-
-  def run() -> None:
-    for _ in range(steps):
-      adam.zero_grad()
-      model.loss(images).backward()
-      nn.utils.clip_grad_norm_(trained, 10.0)
-      adam.step()
-
-  return Rival(name, run, steps)

@@ -156,30 +156,39 @@ def _started(model: Vae) -> Vae:
 
 def count(model: nn.Module) -> int:
   """Number of trained parameters."""
-  return sum(p.numel() for p in model.parameters())
+  return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def rivals(
-  make: Callable[[], nn.Module], loss: Loss, batch: np.ndarray, steps: int
+  make: Callable[[], nn.Module],
+  loss: Loss,
+  batch: np.ndarray,
+  steps: int,
+  *,
+  clip: float = 0.0,
+  compiles: bool = True,
 ) -> list[Rival]:
   """PyTorch's ways to run the step: eager, fused, channels last, compiled.
 
   Args:
     make: builds the model.
     loss: of the model on a batch.
-    batch: float32 `[B, C, H, W]` or `[B, d]`.
+    batch: float32 `[B, C, H, W]`, `[B, H, W]` or `[B, d]`.
     steps: number of steps a call makes.
+    clip: largest global norm of the gradient; 0 = off.
+    compiles: whether torch.compile is one of them: it unrolls loops.
   """
   kinds: list[tuple[str, dict[str, Any]]] = [("PyTorch eager", {})]
   kinds += [("PyTorch fused Adam", {"fused": True})]
   if batch.ndim == 4:
     kinds += [("PyTorch channels_last", {"fused": True, "last": True})]
   compiled = {"fused": True, "last": batch.ndim == 4, "compiled": True}
-  kinds += [("PyTorch compile", compiled)]
+  if compiles:
+    kinds += [("PyTorch compile", compiled)]
   found = []
   for name, kind in kinds:
     try:
-      found.append(_rival(name, make(), loss, batch, steps, **kind))
+      found.append(_rival(name, make(), loss, batch, steps, clip, **kind))
     except Exception as error:  # torch.compile needs a C++ compiler
       print(f"{name} left out: {str(error).strip().splitlines()[0]}")
   return found
@@ -191,6 +200,7 @@ def _rival(
   loss: Loss,
   batch: np.ndarray,
   steps: int,
+  clip: float,
   *,
   fused: bool = False,
   last: bool = False,
@@ -200,13 +210,16 @@ def _rival(
   if last:
     model = model.to(memory_format=torch.channels_last)
     data = data.contiguous(memory_format=torch.channels_last)
-  adam = torch.optim.Adam(model.parameters(), lr=1e-4, fused=fused)
+  trained = [p for p in model.parameters() if p.requires_grad]
+  adam = torch.optim.Adam(trained, lr=1e-4, fused=fused)
   objective = torch.compile(loss) if compiled else loss
 
   def run() -> None:
     for _ in range(steps):
       adam.zero_grad()
       objective(model, data).backward()
+      if clip:
+        nn.utils.clip_grad_norm_(trained, clip)
       adam.step()
 
   run()  # compiles here, where a failure is caught

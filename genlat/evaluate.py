@@ -43,8 +43,7 @@ def compile_values(
   method: Method = key.method
 
   def one(state: State, batch: Any, mask: jax.Array, i: jax.Array) -> Any:
-    rng = jax.random.fold_in(jax.random.key(seed), i)
-    on_data, on_step = jax.random.split(rng)
+    on_data, on_step = _keys(seed, i)
     batch = preparation(batch, on_data, train=False)
     values = method.eval_step(state, batch, on_step)
     # A padded row may hold anything, so it is cut out, not multiplied by 0.
@@ -79,7 +78,7 @@ def means(
   for i, (batch, mask) in enumerate(batches):
     for name, value in values(state, batch, mask, np.int32(i)).items():
       total[name] = total.get(name, 0.0) + float(to_host(value))
-  count = min(limit or len(source), len(source))
+  count = _counted(source, limit)
   return {name: value / count for name, value in total.items()}
 
 
@@ -221,9 +220,7 @@ def log_weights(
 
   def one(state: State, batch: Any, i: jax.Array, j: jax.Array) -> jax.Array:
     # All draws of a batch see one binarisation: the key of the data is i's.
-    on_data, on_draws = jax.random.split(
-      jax.random.fold_in(jax.random.key(settings.seed), i)
-    )
+    on_data, on_draws = _keys(settings.seed, i)
     batch = preparation(batch, on_data, train=False)
     return method.log_weights(state, batch, jax.random.fold_in(on_draws, j))
 
@@ -231,7 +228,7 @@ def log_weights(
     one, model.mesh, out_shardings=sharding.replicated(model.mesh)
   )
   batches = feeder.eval_batches(source, size, model.mesh, limit=settings.limit)
-  count = min(settings.limit or len(source), len(source))
+  count = _counted(source, settings.limit)
   for i, (batch, _) in enumerate(batches):
     rows = [
       to_host(step(model.state, batch, np.int32(i), np.int32(j)))
@@ -259,8 +256,7 @@ def remade(
   one, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
 
   def code(state: State, batch: Any, i: jax.Array) -> Any:
-    rng = jax.random.fold_in(jax.random.key(settings.seed), i)
-    on_data, on_step = jax.random.split(rng)
+    on_data, on_step = _keys(settings.seed, i)
     images = preparation(batch, on_data, train=False)["image"]
     codes, cost = method.priced(state, images, on_step)
     return images, codes, cost, to_uint8(images[:SHOWN])
@@ -275,7 +271,7 @@ def remade(
 
   keep = sharding.compile(code, mesh, out_shardings=(rows, rows, one, one))
   make = sharding.compile(copy, mesh, out_shardings=one)
-  count = min(settings.limit or len(source), len(source))
+  count = _counted(source, settings.limit)
   batches = feeder.eval_batches(source, size, mesh, limit=settings.limit)
   for i, (batch, _) in enumerate(batches):
     images, codes, cost, shown = keep(model.state, batch, np.int32(i))
@@ -300,12 +296,22 @@ def prior_nll(model: trained.Trained, source: Source) -> float:
   prior, settings = model.prior, model.config.evaluation
   assert prior is not None
   law, total = prior.law, 0.0
-  count = min(settings.limit or len(source), len(source))
+  count = _counted(source, settings.limit)
   for start in range(0, count, settings.batch_size):
     rows = np.arange(start, min(start + settings.batch_size, count))
     codes = model.encode(source.read(rows)["image"])
     total -= float(law.log_prob(prior.params, jax.numpy.asarray(codes)).sum())
   return total / count
+
+
+def _keys(seed: int, i: jax.Array) -> jax.Array:
+  """Keys of batch `i`, `[2]`: of its images, and of what is drawn for them."""
+  return jax.random.split(jax.random.fold_in(jax.random.key(seed), i))
+
+
+def _counted(source: Source, limit: int) -> int:
+  """Examples of a split that are read; a limit of 0 is none."""
+  return min(limit or len(source), len(source))
 
 
 def _rounded(batch_size: int, source: Source, mesh: Mesh) -> int:

@@ -76,7 +76,6 @@ class Preparation:
         " square anew; set config.data.binarise=dynamic or"
         " config.data.random_crop=0"
       )
-
     if self.scene and self.binarise == "fixed":
       raise ValueError(
         "config.data.binarise=fixed draws an image's pixels once for good, and"

@@ -21,7 +21,6 @@ from typing import Protocol
 
 import numpy as np
 import tqdm
-from PIL import Image
 
 from genlat.data import digit_struct
 from genlat.data.decode import FILTER, decode_whole
@@ -135,11 +134,7 @@ def _image(data: bytes, number: Number, side: int, where: str) -> np.ndarray:
     cut = image.crop(rectangle(number.boxes, *image.size))
   except ValueError as error:
     raise DataError(f"{where}: {error}; {_SKIP}") from error
-  return np.asarray(_resized(cut, side))
-
-
-def _resized(image: Image.Image, side: int) -> Image.Image:
-  return image.resize((side, side), FILTER)
+  return np.asarray(cut.resize((side, side), FILTER))
 
 
 def _attribute(number: Number, where: str) -> np.ndarray:
