@@ -67,3 +67,26 @@ def test_the_decoder_s_first_layer_is_a_transposed_convolution():
   wanted = jax.lax.conv_transpose(z[:, None, None], flipped, (1, 1), "VALID")
   got = jnp.einsum("bd,hwdc->bhwc", z, kernel)
   np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [(16, 32, 64, 128), (64, 128, 256, 512)])
+def test_new_networks_tell_images_and_codes_apart(channels):
+  shared = {
+    "channels": channels,
+    "normalisation": "batch",
+    "dtype": jnp.float32,
+    "remat": False,
+  }
+  encoder = pooled.Encoder(outputs=16, hidden=32, stem_stride=2, **shared)
+  decoder = pooled.Decoder(image_shape=(32, 32, 1), **shared)
+  rng = np.random.default_rng(0)
+  strokes = rng.choice([-1.0, 1.0], (8, 4, 4, 1), p=[0.8, 0.2])
+  x = jnp.asarray(strokes.repeat(8, 1).repeat(8, 2), jnp.float32)
+  z = jax.random.normal(jax.random.key(2), (8, 16))
+  for net, inputs in ((encoder, x), (decoder, z)):
+    out, _ = jax.jit(
+      lambda key, net=net, inputs=inputs: net.init_with_output(
+        key, inputs, train=True
+      )
+    )(jax.random.key(1))
+    assert 0.1 < out.std(0).mean() < 10.0

@@ -19,7 +19,9 @@ from flax import linen as nn
 
 from genlat.nets.upconv import UpConv
 
-INIT = nn.initializers.normal(0.02)
+INIT = nn.initializers.he_normal()
+# A kernel that spreads one pixel: each output sees the d inputs once.
+_SPREAD = nn.initializers.he_normal(in_axis=2, out_axis=(0, 1, 3))
 
 
 class Residual(nn.Module):
@@ -116,7 +118,7 @@ class Decoder(nn.Module):
     *rest, last = self.channels
     # A 4x4 transposed convolution of one pixel is a linear layer; the kernel
     # lies as PyTorch's would, not flipped in space.
-    kernel = self.param("stem_kernel", INIT, (4, 4, z.shape[-1], last))
+    kernel = self.param("stem_kernel", _SPREAD, (4, 4, z.shape[-1], last))
     bias = self.param("stem_bias", nn.initializers.zeros_init(), (last,))
     kernel, z = kernel.astype(self.dtype), z.astype(self.dtype)
     x = jnp.einsum("bd,hwdc->bhwc", z, kernel)
