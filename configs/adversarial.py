@@ -15,7 +15,10 @@ from configs import base
 def aae(data: str) -> ConfigDict:
   """The learned prior with all of its switches; rates of aae.md 6.
 
-  The paper states neither optimiser nor rates, batch, epochs or lambda.
+  The paper states neither optimiser nor rates, batch, epochs or lambda. The
+  weights of the reconstruction are genlat's: with 1 on means over features the
+  decoder's one Adam memory is filled by the generator's turn, whose gradients
+  are 70 times as large.
   """
   config = base.base()
   config.method = "aae"
@@ -25,6 +28,8 @@ def aae(data: str) -> ConfigDict:
   config.epochs = 200.0
   config.model.channels = (64, 128, 256, 512)
   config.model.latent = 64
+  config.aae.reconstruction = 50.0
+  config.aae.encoder_reconstruction = 10.0
   config.optimizer.lr = 2e-4
   config.optimizer.b1 = 0.5
   return config
@@ -34,6 +39,7 @@ def supervised(data: str) -> ConfigDict:
   """Labels beside noise of 54 dimensions, codes of 64."""
   config = aae(data)
   config.aae.condition = "supervised"
+  config.aae.real_labels = 1.0
   return config
 
 

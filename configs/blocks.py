@@ -100,6 +100,7 @@ def aae() -> ConfigDict:
       image_loss="non_saturating",
       penalty=10.0,  # weight of the gradient penalty (wasserstein)
       information=1.0,  # weight of the mutual information
+      real_labels=0.0,  # weight of Q's error on labels of the data (supervised)
       informs_trunk=True,  # it also moves what Q shares with D_I
       reconstruction=1.0,  # lambda, of the decoder
       encoder_reconstruction=1.0,  # likewise of the encoder, 1 in the paper

@@ -50,10 +50,15 @@ class Pieces:
     self.real, self.made, self.again = map(judge, (x, noise, self.copy))
     self.code_real = np.asarray(run("code_discriminator", prior, told))
     self.code_made = np.asarray(run("code_discriminator", codes, told))
-    logits = run("classifier", self.made.trunk)
-    log_q = jax.nn.log_softmax(logits)[jnp.arange(ROWS), data["label_2"]]
-    self.surprise = -float(log_q.mean())
+    self.surprise, self.wrong = (
+      self._surprise(run("classifier", seen.trunk), data["label_2"])
+      for seen in (self.made, self.real)
+    )
     self.image = x
+
+  @staticmethod
+  def _surprise(logits: jax.Array, labels: jax.Array) -> float:
+    return -float(jax.nn.log_softmax(logits)[jnp.arange(ROWS), labels].mean())
 
   def error(self, reduction: str) -> float:
     """J_rec between features."""
@@ -70,6 +75,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     ("aae.reconstruction", 3.0),
     ("aae.encoder_reconstruction", 2.5),
     ("aae.information", 0.7),
+    ("aae.real_labels", 0.3),
   )
   data = made.draws(batch, jax.random.key(0))
   p = Pieces(made, state, data)
@@ -85,7 +91,8 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     "image_discriminator": softplus(-a_real).mean()
     + softplus(a_made).mean()
     + softplus(a_again).mean()
-    + 0.7 * p.surprise,
+    + 0.7 * p.surprise
+    + 0.3 * p.wrong,
     "generator": fooled + (softplus(-a_again).mean() if copies else 0.0),
   }
   moving = {

@@ -84,17 +84,18 @@ def zero(tree: Any) -> bool:
   return all(not np.any(x) for x in jax.tree.leaves(tree))
 
 
-def test_the_classifier_s_information_can_leave_the_trunk_alone():
+@pytest.mark.parametrize("key", ["aae.information", "aae.real_labels"])
+def test_the_classifier_s_information_can_leave_the_trunk_alone(key):
   for informs, moves in ((True, True), (False, False)):
     made, state, batch = method(
       "lp_aae_supervised_mnist",
       ("aae.informs_trunk", informs),
-      ("aae.information", 1e4),
+      (key, 1e4),
     )
     quiet, _, _ = method(
       "lp_aae_supervised_mnist",
       ("aae.informs_trunk", informs),
-      ("aae.information", 1e-9),
+      (key, 1e-9),
     )
     data = made.draws(batch, jax.random.key(0))
     loud, soft = (
@@ -300,6 +301,13 @@ def test_every_adversarial_loss_trains(kind):
 def test_impossible_values_are_named(key, value, word):
   with pytest.raises(ValueError, match=word):
     method("lp_aae_supervised_mnist", (key, value))
+
+
+def test_labels_of_real_images_are_of_the_supervised_game_alone():
+  with pytest.raises(ValueError, match="real_labels is of the classifier of a"):
+    method("lp_aae_unsupervised_mnist", ("aae.real_labels", 1.0))
+  with pytest.raises(ValueError, match="real_labels must be at least 0"):
+    method("lp_aae_supervised_mnist", ("aae.real_labels", -1.0))
 
 
 def test_shared_code_of_the_networks_has_no_turns():

@@ -24,6 +24,10 @@ row's image; which networks the paper tells beside CG and D_I is not stated.
 Normalisation: all turns use the statistics of the batch; averages of a network
 move in its own turns only, and D_I's with the real images alone.
 
+With `real_labels` Q also learns the labels of real images, as the classifier of
+Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones
+alone, and leaves it to D_C to bind labels to what the data mean by them.
+
 Departures: the printed signs would train a discriminator to fail; the signs
 are those of Goodfellow et al. The listing never updates CG; the text does. The
 listing's norm is not squared; equation 6 is followed.
@@ -144,10 +148,15 @@ class Aae(Networks):
         )
         loss += weight * game.penalty * slope.mean()
     if game.informed:
-      trunk = fake.trunk
-      if not game.informs_trunk:
-        trunk = jax.lax.stop_gradient(trunk)
-      loss += game.information * self.surprise(now, params, trunk, data)
+      shared = (
+        (lambda trunk: trunk) if game.informs_trunk else jax.lax.stop_gradient
+      )
+      surprise = self.surprise(now, params, shared(fake.trunk), data)
+      loss += game.information * surprise
+      if game.real_labels:
+        wrong = self.surprise(now, params, shared(real.trunk), data)
+        metrics["real_labels"] = wrong
+        loss += game.real_labels * wrong
     return loss, (metrics, {"image_discriminator": stats})
 
   def mismatched(self, now: State, params: PyTree, data: Data) -> jax.Array:

@@ -41,6 +41,7 @@ class Game:
     image_loss: kind of D_I's.
     penalty: weight of the gradient penalty ('wasserstein').
     information: weight of J_MI.
+    real_labels: weight of Q's cross-entropy of real images.
     informed: whether there is a classifier Q.
     informs_trunk: whether J_MI moves what Q shares with D_I.
     reconstruction: lambda, weight of the decoder's J_rec.
@@ -67,6 +68,7 @@ class Game:
   image_loss: str
   penalty: float
   information: float
+  real_labels: float
   informed: bool
   informs_trunk: bool
   reconstruction: float
@@ -141,7 +143,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     )
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
-    *("image_loss", "penalty", "information", "informs_trunk"),
+    *("image_loss", "penalty", "information", "real_labels"),
+    "informs_trunk",
     *("reconstruction", "encoder_reconstruction", "reduction"),
     *("fools_by_copies", "mismatch", "simultaneous"),
   )
@@ -233,7 +236,7 @@ def _check(config: ConfigDict) -> None:
         f" got {config[part][name]!r}"
       )
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
-  least |= {"encoder_reconstruction": 0}
+  least |= {"encoder_reconstruction": 0, "real_labels": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
   least |= {"mismatch": 0, "text_hidden": 1}
   for key, low in least.items():
@@ -284,6 +287,13 @@ def _check(config: ConfigDict) -> None:
       block.mismatch > 0 and block.image_loss == "wasserstein",
       "with mismatched captions a Wasserstein critic has no bound: set"
       " config.aae.mismatch to 0, or another config.aae.image_loss",
+    ),
+    (
+      block.real_labels > 0
+      and (block.condition != "supervised" or block.information == 0),
+      "config.aae.real_labels is of the classifier of a supervised game: set"
+      " it to 0, or config.aae.condition to supervised and"
+      " config.aae.information above 0",
     ),
     (
       block.mismatch > 0 and block.condition != "text",
