@@ -160,10 +160,12 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     if jax.process_index() == 0:
       grids.plot(folder / f"{name}.png", along, x, values)
 
+  train = data.load(config.data, "train")
   return Task(
     config=config,
     reference=reference,
-    train=data.load(config.data, "train"),
+    train=train,
+    anew=data.fed(train) is not train,
     sample=functools.partial(model.samples, seed=settings.seed)
     if model.generative
     else None,

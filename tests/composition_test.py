@@ -1,6 +1,7 @@
 """Laws of scenes that are composed on the device."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,12 @@ import numpy as np
 import pytest
 from data_layouts import settings, write_idx
 
-from genlat import data, sharding
+import genlat
+from genlat import data, evaluate, sharding, train
 from genlat.data import composition, images, scenes
+from genlat.metrics.scores import METRICS
+from genlat.metrics.task import Unavailable
+from tests import shipped
 
 ROWS = 24
 compose = jax.jit(composition.compose, static_argnums=2)
@@ -165,3 +170,22 @@ def test_no_digit_is_in_train_and_in_validation(tmp_path):
   alone = set(levels) - ours
   sums = {a + b for a in alone for b in alone}
   assert alone & theirs and theirs <= alone | sums
+
+
+def test_a_run_composes_its_scenes_and_has_no_images_to_find_again(tmp_path):
+  rng = np.random.default_rng(0)
+  digits = rng.integers(256, size=(24, 28, 28)).astype(np.uint8)
+  folder = write_idx(tmp_path, digits, np.arange(24, dtype=np.uint8) % 10)
+  config = shipped.config("draw_two_digits", "smoke", steps=2)
+  config.data.update({"name": "two_digits", "path": str(folder), "count": 0})
+  config.data.image_size = 0
+  config.batch_size = 4
+  config.lock()
+  train.train(config, tmp_path / "run")
+  lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+  first = json.loads(lines[0])
+  # Grey canvases: ln 2 a pixel of a scene.
+  assert first["loss"] == pytest.approx(3600 * np.log(2), rel=0.02)
+  task = evaluate.describe(genlat.load(tmp_path / "run"), tmp_path)
+  with pytest.raises(Unavailable, match="composes scenes of its own"):
+    METRICS["neighbours"](task)

@@ -193,6 +193,9 @@ def test_convolutions_have_the_sizes_of_the_sheet(side, whole, feature_shape):
   dense = variables["params"]["dense"]["kernel"]
   assert dense.shape == (5, 3 * np.prod(feature_shape))
   assert float(jnp.abs(stroke).max()) < 0.3  # the canvas begins as it was
+  # A stroke brightens and darkens; features are rectified.
+  assert float(stroke.min()) < 0 < float(stroke.max())
+  assert float(features.min()) == 0 < float(features.max())
 
 
 VARIANTS = {
@@ -293,6 +296,11 @@ def test_films_begin_at_the_start_and_end_at_the_canvas():
   np.testing.assert_allclose(
     copied.written.log_variance[0, 0], log_s2, rtol=1e-3, atol=1e-5
   )
+  # The first place it reads is the start's, the second what step 1 led to.
+  for step, state in enumerate((loop.p["decoder_start"], hd)):
+    gx, _, log_s2, _, _ = loop.affine("read_window", state)
+    got = copied.seen.x[0, step], copied.seen.log_variance[0, step]
+    np.testing.assert_allclose(got, (3 * (gx + 1), log_s2), rtol=1e-3)
   assert copied.seen.x.shape == (ROWS, net.steps)
   bare = network(read=0, write=0)
   film = bare.apply(loud(bare), noise, method="film")
@@ -322,6 +330,16 @@ def test_half_precision_serves_the_states_and_not_the_canvas():
   variables = loud(net)
   x, noise = given(net)
   got, wanted = (jax.jit(n.apply)(variables, x, noise) for n in (half, net))
+  # The maps that lead to windows, codes and canvas are float32, too.
+  text = str(jax.make_jaxpr(half.apply)(variables, x, noise))
+  products = [line for line in text.splitlines() if "dot_general" in line]
+  narrow = {f"bf16[{ROWS},{4 * half.hidden}]"}
+  assert products and narrow == {
+    word.split(":")[1]
+    for line in products
+    for word in line.split()
+    if ":bf16[" in word
+  }
   for a, b in zip(got[:4], wanted[:4], strict=True):
     assert a.dtype == jnp.float32
     assert 0 < np.abs(np.asarray(a - b)).max() < 0.1 * np.abs(b).max()

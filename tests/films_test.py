@@ -40,6 +40,25 @@ def test_frames_are_drawn_where_the_stroke_was_and_not_before_it():
   assert not red[16:28, 13:24].any()
 
 
+def test_a_frame_is_as_wide_as_the_filters():
+  given = reel(side=20)
+  wide = given.written._replace(widths=np.full((2, 3), 1.0))
+  pictures = films.framed(given._replace(written=wide), enlarge=4)
+  red = (pictures[1, 2] == films.WRITTEN).all(-1)
+  # Across the left edge, half-way down: one pixel of the image, four here.
+  assert red[22, :18].sum() == 4 and red[22].sum() == 8
+
+
+def test_both_windows_are_drawn():
+  given = reel()
+  boxes = given.written.boxes + np.array([2.0, 2.0, 2.0, 2.0])
+  seen = given.written._replace(boxes=boxes)
+  pictures = films.framed(given._replace(seen=seen), enlarge=4)
+  for colour, at in ((films.WRITTEN, 10), (films.SEEN, 18)):
+    found = (pictures[0, 1] == colour).all(-1)
+    assert found.any() and np.nonzero(found)[1].min() == at
+
+
 @pytest.mark.parametrize(
   "box", [[-500, -500, 900, 900], [9e8, 9e8, 9.1e8, 9.1e8], [4, 4, 4, 4]]
 )

@@ -251,3 +251,28 @@ def test_the_error_is_of_all_images_and_of_each_label():
   task.classify = None
   with pytest.raises(Unavailable, match="no classifier"):
     METRICS["classification"](task)
+
+
+def test_the_first_window_sees_the_whole_image():
+  net = dataclasses.replace(NET, image_shape=(40, 40, 1), read=5)
+  x = jnp.zeros((2, 40, 40, 1))
+  first = jax.jit(lambda key: net.init_with_output(key, x)[0].seen)(
+    jax.random.key(0)
+  )
+  first = jax.tree.map(lambda a: np.asarray(a[:, 0]), first)
+  np.testing.assert_allclose((first.x, first.y), 20.5, rtol=1e-6)
+  np.testing.assert_allclose(first.stride, 39 / 4, rtol=1e-6)
+  width = np.exp(0.5 * first.log_variance)
+  np.testing.assert_allclose(width, first.stride / 2, rtol=1e-5)
+
+
+def test_what_only_painters_have_is_refused():
+  for key, value in {
+    "write": 3,
+    "error_image": False,
+    "kl_weight": 2.0,
+  }.items():
+    config = shipped.config("cluttered_mnist", "smoke")
+    config.draw[key] = value
+    with pytest.raises(ValueError, match=f"has no config.draw.{key}"):
+      shipped.build(config)

@@ -44,3 +44,16 @@ def test_a_convolution_is_in_no_conditional_on_cpu(platform):
   for name, inside in (("cpu", False), ("gpu", True)):
     platform(name)
     assert ("stablehlo.case" in text()) == inside
+
+
+def test_a_convolution_is_in_no_loop_on_cpu(platform):
+  def text(convolutional):
+    f = lambda a, xs: scans.scan(
+      lambda a, x: (jnp.sin(a) + x, None), a, xs, convolutional=convolutional
+    )
+    return jax.jit(f).lower(jnp.zeros(()), jnp.zeros(3)).as_text()
+
+  for name, inside in (("", False), ("cpu", False), ("gpu", True)):
+    platform(name)
+    assert ("stablehlo.while" in text(True)) == inside
+    assert "stablehlo.while" in text(False)

@@ -1,6 +1,7 @@
 """What `config.draw` says: the recurrent network, and values that make none."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -87,6 +88,20 @@ def _convolutions(
   }
 
 
+def check_idle(config: ConfigDict, idle: Mapping[str, Any]) -> None:
+  """Raises ValueError for a key that the method has no use for.
+
+  Args:
+    config: of the run.
+    idle: defaults, by key of `config.draw`.
+  """
+  for key, default in idle.items():
+    if config.draw[key] != default:
+      raise ValueError(
+        f"{config.method} has no config.draw.{key}: leave it at {default}"
+      )
+
+
 def check(config: ConfigDict) -> None:
   """Raises ValueError for values that make no network."""
   block, model = config.draw, config.model
@@ -118,11 +133,7 @@ def check(config: ConfigDict) -> None:
       **{"read": 5, "write": 5, "error_image": True, "learned_start": True},
       **{"learned_cell": False, "unroll": 1},
     }
-    for key, default in idle.items():
-      if block[key] != default:
-        raise ValueError(
-          f"conv_draw_b has no config.draw.{key}: leave it at {default}"
-        )
+    check_idle(config, idle)
   if config.prior.name != "none":
     raise ValueError(
       "codes of draw are no vectors that a prior is fitted to after training:"

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from genlat import optimizers
 from genlat import state as states
 from genlat.methods.autoencoding import DTYPES
+from genlat.methods.draw_config import check_idle
 from genlat.methods.method import Batch, Images, Latent
 from genlat.nets.draw import Film
 from genlat.nets.glimpses import Glance, Glimpses
@@ -182,6 +183,10 @@ def _check(config: ConfigDict) -> None:
       raise ValueError(
         f"config.draw.{key} must be at least {low}; got {block[key]}"
       )
+  check_idle(
+    config,
+    {"write": 5, "error_image": True, "kl_weight": 1.0, "kl_weights": ()},
+  )
   if config.model.dtype not in DTYPES:
     raise ValueError(
       f"config.model.dtype must be one of {', '.join(DTYPES)};"

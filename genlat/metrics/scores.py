@@ -149,6 +149,11 @@ def neighbours(task: Task) -> tuple[Scores, Card]:
   """
   if task.sample is None:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
+  if task.anew:
+    raise Unavailable(
+      "each step of training composes scenes of its own: there are no training"
+      " images to find again; config.data.count makes a fixed set"
+    )
   kind = task.config.evaluation.neighbour_features
   if kind not in ("pixels", "inception"):
     raise ValueError(

@@ -55,6 +55,7 @@ class Task:
     config: of the run.
     reference: images of the split that is evaluated.
     train: images of the train split.
+    anew: whether a train step composes other images than these.
     sample: n to new uint8 images in parts; None without a prior.
     reconstruct: uint8 images to uint8 images; None for a classifier.
     means: means over the reference of the method's values per example.
@@ -83,6 +84,7 @@ class Task:
   config: ConfigDict
   reference: Images
   train: Images
+  anew: bool
   sample: Callable[[int], Iterator[np.ndarray]] | None
   reconstruct: Callable[[np.ndarray], np.ndarray] | None
   means: Callable[[], dict[str, float]]

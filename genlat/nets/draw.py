@@ -338,13 +338,13 @@ class Draw(nn.Module):
       self.decoder, code.astype(self.dtype), now.decoder, now.decoder_cell
     )
     if self.write_net is None:
-      patch = affine(self.patch, decoder)
+      patch = affine(self.patch, decoder.astype(jnp.float32))
     else:
       out: Any = self.write_net(parent=None).apply(
         {"params": self.patch}, decoder
       )
       patch = out
-    stroke = patch.astype(jnp.float32).reshape(-1, *self.stroke_shape)
+    stroke = patch.reshape(-1, *self.stroke_shape)
     place = self._window("write", decoder)
     if place is not None:
       stroke = attention.write(stroke, place, h, w)
