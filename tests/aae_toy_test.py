@@ -56,6 +56,8 @@ def game() -> Aae:
   config = shipped.config("lp_aae_mnist", "smoke")
   config.model.latent, config.optimizer.lr = 2, 1e-3
   config.aae.perceptual = config.aae.fools_by_copies = False
+  # Pixels, not features, measure copies here: the weights are those of pixels.
+  config.aae.reconstruction = config.aae.encoder_reconstruction = 1.0
   made = aae_config.make(config, (8, 8, 1))
   rules = dataclasses.replace(made["game"], image_shape=(1, 1, 2), trunk=64)
   nets = {
