@@ -116,9 +116,11 @@ def loop(
         dog.beat()
       if last or due(config.checkpoint.every):
         record(late.flush())
+        dog.rest()  # no step ends while the validation split is read
         save(run, checkpoints, state, step, logbook)
       elif run.validation and due(config.log.validate):
         record(late.flush())
+        dog.rest()
         validate(run, state, step, logbook)
       if config.log.pictures and due(config.log.pictures) and not last:
         dog.rest()

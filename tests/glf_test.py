@@ -83,24 +83,22 @@ def test_without_the_stop_gradient_the_nll_reaches_the_encoder():
 
 
 @pytest.mark.parametrize(
-  "change", [{"flow__hidden": 8}, {"flow__blocks": 1}, {"players": {}}]
+  "change",
+  [{"flow__hidden": 8}, {"flow__blocks": 2}, {"glf__code_noise": 0.1}],
 )
 def test_the_autoencoder_does_not_feel_the_flow(change):
-  path = {}
+  path, flow = {}, {}
   for name, changes in (("plain", {}), ("changed", change)):
-    method, state, batch = glf(**_hashable(changes))
+    method, state, batch = glf(**changes)
     step = jax.jit(method.train_step)
     for i in range(3):
       state, _ = step(state, batch, jax.random.key(i))
     path[name] = {k: state.params[k] for k in ("encoder", "decoder")}
+    flow[name] = jax.tree.leaves(state.params["flow"])
   jax.tree.map(np.testing.assert_array_equal, path["plain"], path["changed"])
-
-
-def _hashable(changes):
-  return {k: v for k, v in changes.items() if k != "players"} | (
-    {"optimizer__l2": 0.0, "glf__code_noise": 0.1}
-    if "players" in changes
-    else {}
+  pairs = zip(flow["plain"], flow["changed"], strict=False)
+  assert len(flow["plain"]) != len(flow["changed"]) or any(
+    x.shape != y.shape or np.any(x != y) for x, y in pairs
   )
 
 
@@ -144,6 +142,26 @@ def test_sampling_inverts_the_flow_of_the_codes():
     method.flow, state.params["flow"], {}, noise, train=False, method="inverse"
   )
   np.testing.assert_allclose(back, codes, atol=1e-5)
+
+
+def test_samples_are_decoded_from_the_flow_s_inverse():
+  method, state, _ = glf()
+  rng = np.random.default_rng(0)
+  far = jax.tree.map(
+    lambda a: a + 0.3 * rng.normal(size=a.shape).astype(a.dtype),
+    state.params["flow"],
+  )
+  state = state.replace(params={**state.params, "flow": far})
+  key = jax.random.key(5)
+  noise = jax.random.normal(key, (4, method.nets.latent))
+  there, back = (
+    states.apply(method.flow, far, {}, noise, train=False, **how)[0][0]
+    for how in ({}, {"method": "inverse"})
+  )
+  assert np.abs(there - back).max() > 0.5
+  images = method.sample(state, key, 4)
+  np.testing.assert_allclose(images, method.decode(state, back), atol=1e-5)
+  assert np.abs(images - method.decode(state, there)).max() > 1e-4
 
 
 def test_decoded_images_and_targets_share_one_range():
