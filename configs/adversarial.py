@@ -16,9 +16,7 @@ def aae(data: str) -> ConfigDict:
   """The learned prior with all of its switches; rates of aae.md 6.
 
   The paper states neither optimiser nor rates, batch, epochs or lambda. The
-  weights of the reconstruction are genlat's: with 1 on means over features the
-  decoder's one Adam memory is filled by the generator's turn, whose gradients
-  are 70 times as large.
+  weights of the reconstruction are genlat's: `switches`.
   """
   config = base.base()
   config.method = "aae"
@@ -28,11 +26,9 @@ def aae(data: str) -> ConfigDict:
   config.epochs = 200.0
   config.model.channels = (64, 128, 256, 512)
   config.model.latent = 64
-  config.aae.reconstruction = 50.0
-  config.aae.encoder_reconstruction = 10.0
   config.optimizer.lr = 2e-4
   config.optimizer.b1 = 0.5
-  return config
+  return switches(config, "abc")
 
 
 def supervised(data: str) -> ConfigDict:
@@ -62,7 +58,14 @@ def text(data: str) -> ConfigDict:
 
 
 def switches(config: ConfigDict, letters: str) -> ConfigDict:
-  """Switches A (prior), B (perceptual loss), C (decoder in both) as named."""
+  """Switches A (prior), B (perceptual loss), C (decoder in both) as named.
+
+  Features have weights of their own: with 1 on their means the decoder's one
+  Adam memory is filled by the generator's turn, whose gradients are 70 times
+  as large.
+  """
+  weights = (50.0, 10.0) if "b" in letters else (1.0, 1.0)
+  config.aae.reconstruction, config.aae.encoder_reconstruction = weights
   config.aae.learned_prior = "a" in letters
   config.aae.perceptual = "b" in letters
   config.aae.decoder_in_both = "c" in letters

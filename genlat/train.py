@@ -116,7 +116,8 @@ def loop(
         dog.beat()
       if last or due(config.checkpoint.every):
         record(late.flush())
-        dog.rest()  # no step ends while the validation split is read
+        if run.validation:
+          dog.rest()  # no step ends while the split is read
         save(run, checkpoints, state, step, logbook)
       elif run.validation and due(config.log.validate):
         record(late.flush())

@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from sklearn.cluster import KMeans
 
+from configs import adversarial
 from genlat.methods import aae_config
 from genlat.methods.aae import Aae
 from genlat.nets.discriminators import Judgement
@@ -55,9 +56,8 @@ class Critic(nn.Module):
 def game() -> Aae:
   config = shipped.config("lp_aae_mnist", "smoke")
   config.model.latent, config.optimizer.lr = 2, 1e-3
-  config.aae.perceptual = config.aae.fools_by_copies = False
-  # Pixels, not features, measure copies here: the weights are those of pixels.
-  config.aae.reconstruction = config.aae.encoder_reconstruction = 1.0
+  adversarial.switches(config, "ac")
+  config.aae.fools_by_copies = False
   made = aae_config.make(config, (8, 8, 1))
   rules = dataclasses.replace(made["game"], image_shape=(1, 1, 2), trunk=64)
   nets = {

@@ -144,9 +144,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "information", "real_labels"),
-    "informs_trunk",
-    *("reconstruction", "encoder_reconstruction", "reduction"),
-    *("fools_by_copies", "mismatch", "simultaneous"),
+    *("informs_trunk", "reconstruction", "encoder_reconstruction"),
+    *("reduction", "fools_by_copies", "mismatch", "simultaneous"),
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
   if block.learned_prior:

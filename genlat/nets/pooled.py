@@ -8,6 +8,9 @@ Departures: the skip of a block that changes size or width is a 1x1 convolution
 (of stride 2, or after nearest-neighbour doubling), which the table leaves
 open; the table's 4x4 pool after a stem of stride 2 meets a 2x2 map, so that
 the pool is global here, and `stem_stride` 1 makes the printed one exact.
+The initialisation is not stated: it is He et al. 2015's. N(0, 0.02), usual
+where each layer is normalised, leaves next to nothing of an image after four
+blocks that are not.
 """
 
 from typing import Any
