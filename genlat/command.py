@@ -77,16 +77,26 @@ def run(
   fake_devices = _fake_devices(os.environ.get("XLA_FLAGS", ""))
   sharding.raise_nproc(fake_devices, peers.processes)
   sharding.keep_programs()
-  with one_line() as failed:
-    if peers.processes != 1:
-      sharding.start_processes(
-        peers.coordinator,
-        peers.processes,
-        peers.process,
-        max(100, round(4 * config.log.watchdog)),
-      )
-    MODES[mode](config, workdir, options)
-  return int(failed())
+  several = peers.processes != 1
+  try:
+    with one_line() as failed:
+      if several:
+        sharding.start_processes(
+          peers.coordinator,
+          peers.processes,
+          peers.process,
+          max(100, round(4 * config.log.watchdog)),
+        )
+      MODES[mode](config, workdir, options)
+    status = int(failed())
+  except Exception:
+    if not several:
+      raise
+    traceback.print_exc()
+    status = 1
+  if status and several:
+    watchdog.abandon(status, peers.process == 0)
+  return status
 
 
 @contextlib.contextmanager

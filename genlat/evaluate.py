@@ -197,18 +197,20 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
       sample_count=0,
       ema=bool(model.state.ema),
       normalisation="batch" if settings.batch_statistics else "average",
-      sampler=_sampler(model),
+      sampler="the model's prior" if model.generative else "",
       seed=settings.seed,
+      model=_model(model),
     ),
     picture=picture,
     plot=plot,
   )
 
 
-def _sampler(model: trained.Trained) -> str:
+def _model(model: trained.Trained) -> str:
+  name = model.config.method
   if model.prior:
-    return f"{model.prior.name} prior fitted to the codes of train"
-  return f"prior of {model.config.method}" if model.generative else ""
+    name += f", {model.prior.name} prior fitted to the codes of train"
+  return name
 
 
 def log_weights(

@@ -28,8 +28,8 @@ def adopt(run: Run) -> None:
   """Writes the run's description, checked against the one there.
 
   Raises:
-    RunError: where the work directory holds a run of another configuration
-      or of other data.
+    RunError: where the work directory holds a run of another configuration,
+      of other data, or of more steps.
     CheckpointError: where all that could tell is damaged.
   """
   old = recorded(run.workdir)
@@ -42,6 +42,13 @@ def adopt(run: Run) -> None:
       f" {old.data['fingerprint'][:12]}, not {run.train.fingerprint[:12]};"
       " give the same files, or another --workdir"
     )
+  done = max(_steps(run.workdir), default=0)
+  if done > run.config.steps:
+    raise workdir.RunError(
+      f"{run.workdir} holds a run of {done} steps, more than the"
+      f" {run.config.steps} asked for; raise config.epochs or config.steps, or"
+      " give another --workdir (other modes take --checkpoint=STEP)"
+    )
   if jax.process_index() == 0:
     workdir.write(run.workdir, describe(run))
 
@@ -50,9 +57,20 @@ def recorded(directory: pathlib.Path) -> workdir.Description | None:
   """The run's description; without its file, that of the newest checkpoint."""
   if (directory / "run.json").exists():
     return workdir.read(directory)
-  folder = directory / "checkpoints"
-  if not folder.exists():
+  if not _steps(directory):
     return None
-  kept = Checkpoints(folder, keep=1, read_only=True)
-  with contextlib.closing(kept):
-    return workdir.described(kept.read_meta()) if kept.steps() else None
+  with _kept(directory) as kept:
+    return workdir.described(kept.read_meta())
+
+
+def _steps(directory: pathlib.Path) -> list[int]:
+  """Steps of the run that have a checkpoint."""
+  if not (directory / "checkpoints").exists():
+    return []
+  with _kept(directory) as kept:
+    return kept.steps()
+
+
+def _kept(directory: pathlib.Path) -> contextlib.closing[Checkpoints]:
+  folder = directory / "checkpoints"
+  return contextlib.closing(Checkpoints(folder, keep=1, read_only=True))

@@ -52,8 +52,7 @@ def train(config: ConfigDict, directory: pathlib.Path) -> None:
     NonFinite: where the loss is no longer a number.
   """
   directory.mkdir(parents=True, exist_ok=True)
-  first = jax.process_index() == 0
-  with RunLock(directory) if first else contextlib.nullcontext():
+  with RunLock(directory):
     run = runs.prepare(config, directory)
     identity.adopt(run)
     with contextlib.closing(open_checkpoints(run)) as checkpoints:

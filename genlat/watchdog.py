@@ -7,6 +7,7 @@ import time
 from typing import NoReturn
 
 EXIT = 75  # the status of a run that its caller may start again
+GRACE = 3.0  # seconds in which processes that fail alike say so
 
 
 LINE = (
@@ -19,6 +20,21 @@ def leave(reason: str = "") -> NoReturn:
   """Ends the process at once, with one line: no barrier can be passed."""
   print(f"genlat: {reason}{LINE}", file=sys.stderr, flush=True)
   os._exit(EXIT)
+
+
+def abandon(status: int, first: bool) -> NoReturn:
+  """Ends the process at once: at a plain exit JAX would wait for its peers.
+
+  Args:
+    status: of the exit; the reason has been printed.
+    first: whether this is process 0. It holds the coordination service, whose
+      end kills the others with a dump, so it gives them time to say why.
+  """
+  if first:
+    time.sleep(GRACE)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
 
 
 def of_a_peer(error: BaseException) -> bool:

@@ -50,6 +50,7 @@ PUBLISHED = {
   ),
 }
 
+HELP = "docs/evaluation.md, Weights,"
 _BLOCK = 1 << 20
 
 
@@ -117,7 +118,7 @@ def load(
   if file.suffix not in readers:
     raise ValueError(
       f"weights are read from {' or '.join(readers)}; got {path}:"
-      " convert it (genlat/weights.py says how)"
+      f" convert it ({HELP} says how)"
     )
   return readers[file.suffix](file)
 
@@ -156,5 +157,6 @@ def _way_out(network: str) -> str:
   return (
     f"pass --config.weights.{network}=PATH of {one.file}, {one.holds}"
     f" (SHA-256 {one.sha256}), or of {one.instead} converted to safetensors,"
-    f" with its own hash in --config.weights.{network}_sha256"
+    f" with its own hash in --config.weights.{network}_sha256;"
+    f" {HELP} says where it is and how to convert it"
   )

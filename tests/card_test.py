@@ -5,10 +5,14 @@ import json
 import subprocess
 
 import jax
+import numpy as np
 import pytest
 
+from genlat import evaluate, sharding
 from genlat.metrics import card as cards
 from genlat.metrics.card import Card
+from genlat.trained import Trained
+from tests import shipped
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def other(value):
 def test_every_difference_of_protocol_is_named(card, field):
   changed = {field: other(getattr(card, field))}
   unlike = cards.comparable(card, dataclasses.replace(card, **changed))
-  free = ("seed", "commit", "hardware", "jax_version")
+  free = ("seed", "model", "commit", "hardware", "jax_version")
   assert unlike == ([] if field in free else [field])
 
 
@@ -51,6 +55,27 @@ def test_unlike_scores_warn_and_like_ones_do_not(card):
   message = str(record[0].message)
   assert "resize 'tf1' against 'clean'" in message
   assert "sample_count 10000 against 50000" in message
+
+
+def described(name, folder, **changes):
+  config = shipped.config(name, "smoke", data__name="digits", **changes)
+  method = shipped.build(config)
+  shapes = jax.eval_shape(method.init, jax.random.key(0), {})
+  state = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+  shape = shipped.image_shape(config)
+  model = Trained(config, method, state, shape, sharding.make_mesh(1))
+  return evaluate.describe(model, folder).card
+
+
+def test_two_methods_on_one_data_set_are_measured_alike(tmp_path):
+  glf = described("glf_mnist", tmp_path)
+  vae = described("vae_mnist", tmp_path)
+  assert (glf.model, vae.model) == ("glf", "vae")
+  assert glf.sampler == vae.sampler == "the model's prior"
+  assert not cards.comparable(glf, vae)
+  assert not described("ae_mnist", tmp_path).sampler
+  batch = described("vae_mnist", tmp_path, evaluation__batch_statistics=True)
+  assert cards.comparable(vae, batch) == ["normalisation"]
 
 
 def test_a_score_comes_back_with_its_card(card, tmp_path):

@@ -96,6 +96,14 @@ def test_what_may_change_between_runs_may(trained):
   )
 
 
+def test_fewer_steps_than_are_done_are_refused(trained, capsys):
+  before = (trained / "run.json").read_bytes()
+  assert run(trained, log__tensorboard=False, steps=1) == 1
+  line = only_line(capsys)
+  assert "more than the 1 asked for" in line and "--checkpoint" in line
+  assert (trained / "run.json").read_bytes() == before
+
+
 def test_other_data_under_the_same_configuration_is_refused(trained, capsys):
   described = trained / "run.json"
   text = described.read_text()
@@ -262,6 +270,7 @@ def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
   folder.mkdir(parents=True)
   for i in range(40):
     Image.new("RGB", (20, 20), (i, 2 * i, 3 * i)).save(folder / f"{i:02d}.png")
+  whole = (folder / "07.png").read_bytes()
   (folder / "07.png").write_bytes(b"no picture at all")
   data = {
     "data__name": "folder",
@@ -271,6 +280,13 @@ def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
     "log__pictures": 0,
   }
   assert run(tmp_path / "a", **data) == 1
-  assert "07.png" in only_line(capsys)
+  line = only_line(capsys)
+  assert "07.png" in line and "original file back" in line
+  assert "on_error=skip" in line and "another --workdir" in line
   assert run(tmp_path / "b", data__on_error="skip", **data) == 0
   assert "1 of 40" in capsys.readouterr().err
+  # Each way out that the line names is one.
+  assert run(tmp_path / "a", data__on_error="skip", **data) == 1
+  assert "another --workdir" in only_line(capsys)
+  (folder / "07.png").write_bytes(whole)
+  assert run(tmp_path / "a", **data) == 0

@@ -1,5 +1,6 @@
 """Several real processes over gloo: one maths, one end, no survivor hangs."""
 
+import os
 import signal
 import time
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from genlat import train, watchdog
+from genlat.checkpoint import RunLock
 from tests import processes, shipped
 
 SGD = (
@@ -28,15 +30,16 @@ def pair():
   """Starts two processes of a run; ends what a failed test leaves."""
   started = []
 
-  def start(workdir, *flags):
+  def start(workdir, *flags, of_second=()):
     port = processes.free_port()
     for i in range(2):
       peer = (
         f"--coordinator=127.0.0.1:{port}",
         "--processes=2",
         f"--process={i}",
+        *(of_second if i else ()),
       )
-      started.append(processes.start(workdir, *peer, *flags, devices=2))
+      started.append(processes.start(workdir, *flags, *peer, devices=2))
     return started
 
   yield start
@@ -92,6 +95,26 @@ def test_a_survivor_ends_with_one_line(pair, tmp_path):
   processes.finish(both[1])
   assert status == watchdog.EXIT, err
   assert time.monotonic() - begin < 30
+  assert err.count("another process is gone or stuck") == 1
+
+
+def test_a_second_run_in_a_directory_ends_on_every_process(pair, tmp_path):
+  with RunLock(tmp_path):
+    both = pair(tmp_path, *MANY)
+    ends = [processes.finish(process, 90) for process in both]
+  assert [status for status, _ in ends] == [1, 1], ends
+  for _, err in ends:
+    assert err.count("error: another run is using") == 1, err
+  assert f"process {os.getpid()} on" in ends[0][1]
+  assert not (tmp_path / "run.json").exists()
+
+
+def test_an_error_on_one_process_ends_all(pair, tmp_path):
+  both = pair(tmp_path, *MANY, of_second=("--config.model.hidden=0",))
+  status, err = processes.finish(both[1], 90)
+  assert status == 1 and err.count("error: config.model.hidden") == 1, err
+  status, err = processes.finish(both[0], 90)
+  assert status == watchdog.EXIT, err
   assert err.count("another process is gone or stuck") == 1
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from genlat.data.source import DataError
+from genlat.data.source import LEAVE_OUT, DataError
 
 SUFFIXES = (
   *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"),
@@ -134,7 +134,7 @@ class Folder:
     except OSError as error:
       raise DataError(
         f"{self.path / name}: cannot be read ({error.strerror}); put the file"
-        " back, or set config.data.on_error=skip"
+        f" back, or {LEAVE_OUT}"
       ) from error
 
   def text(self, name: str) -> str | None:
@@ -175,7 +175,7 @@ class Zip:
       raise DataError(
         f"{self.path}: {name}: damaged in the archive ({error}), expected"
         f" {self.sizes.get(name, 0)} bytes; copy or fetch the archive again, or"
-        " set config.data.on_error=skip"
+        f" {LEAVE_OUT}"
       ) from error
 
   def text(self, name: str) -> str | None:

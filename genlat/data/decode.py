@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from genlat.data.source import DataError
+from genlat.data.source import LEAVE_OUT, DataError
 
 FILTER = Image.Resampling.BILINEAR
 
@@ -108,8 +108,7 @@ def decode_whole(data: bytes, where: str) -> Image.Image:
       reason = "not an image"
     raise DataError(
       f"{where}: corrupt image, cannot be decoded ({reason}, {len(data)}"
-      " bytes); replace it, or set config.data.on_error=skip to leave such"
-      " files out"
+      f" bytes); put the original file back, or {LEAVE_OUT}"
     ) from error
 
 

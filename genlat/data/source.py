@@ -15,6 +15,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 
+# The way out that errors about one file of many name after the better one.
+LEAVE_OUT = (
+  "leave such files out by config.data.on_error=skip (for a run that was"
+  " started with them: in another --workdir)"
+)
+
+
 class DataError(ValueError):
   """Data that cannot be used: one line that names the cause and the fix."""
 

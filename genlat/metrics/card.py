@@ -18,8 +18,8 @@ import jax
 
 from genlat import files
 
-# What a score was made on, and by which code: recorded, and free to differ.
-PROVENANCE = ("seed", "commit", "hardware", "jax_version")
+# What was scored, where and by which code: recorded, and free to differ.
+PROVENANCE = ("seed", "model", "commit", "hardware", "jax_version")
 
 
 def code_version() -> str:
@@ -65,6 +65,7 @@ class Card:
       'batch'.
     sampler: how codes were drawn, or how images were reconstructed.
     seed: of the sampler.
+    model: name of the method, and of a prior fitted to its codes.
     commit: of the code.
     hardware: kind and number of devices.
     jax_version: of the library.
@@ -82,6 +83,7 @@ class Card:
   normalisation: str
   sampler: str
   seed: int
+  model: str = ""
   commit: str = dataclasses.field(default_factory=code_version)
   hardware: str = dataclasses.field(default_factory=hardware_name)
   jax_version: str = jax.__version__
