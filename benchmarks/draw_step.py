@@ -2,7 +2,8 @@
 
   python -m benchmarks.draw_step
 
-configs/draw_mnist.py. First the time to compile and the memory of each form of
+configs/draw_mnist.py. First both networks are given the same weights, images
+and noise: their losses and gradients must agree. Then the time to compile and the memory of each form of
 the scan (steps computed again on the way back or kept; steps unrolled), then
 the time of a train step, in turn with PyTorch's. Needs
 `pip install torch psutil`.
@@ -11,14 +12,18 @@ the time of a train step, in turn with PyTorch's. Needs
 import argparse
 import time
 
+import jax
 import numpy as np
+import torch
 from ml_collections import ConfigDict
 
 from benchmarks import alternate, genlat_rivals, torch_draw, torch_peers
 from benchmarks.introvae_step import memory
 from configs import draw_mnist
+from genlat import run as runs
 
 SIDE = 28
+ALIKE = 1e-3  # 64 steps of float32
 # name: remat, unroll; the first is the shipped form
 FORMS = {
   "scan, remat": (True, 1),
@@ -37,6 +42,48 @@ def settings(args: argparse.Namespace, form: str) -> ConfigDict:
   return config
 
 
+def check_alike(run: runs.Run, network: torch_draw.Draw) -> None:
+  """Raises SystemExit where the two networks are not one function."""
+  rng = np.random.default_rng(0)
+  x = rng.integers(2, size=(4, SIDE, SIDE)).astype(np.float32)
+  noise = rng.normal(size=(4, network.steps, network.latent))
+  noise = noise.astype(np.float32)
+  state = runs.initial_state(run)
+  # Windows and strokes that differ from image to image.
+  shake = lambda a: a + 0.05 * rng.normal(size=a.shape).astype(np.float32)
+  params = {"draw": jax.tree.map(shake, state.params["draw"])}
+  data = {"image": x[..., None], "noise": noise}
+  value_and_grad = jax.jit(
+    jax.value_and_grad(lambda p: run.method.loss(state, p, data)[0])
+  )
+  ours, grads = value_and_grad(params)
+  network.adopt(params["draw"])
+  turned = torch.from_numpy(noise.transpose(1, 0, 2).copy())
+  theirs = network.loss(torch.from_numpy(x), turned)
+  theirs.backward()
+  pairs = {
+    "loss": (ours, theirs.detach()),
+    "posterior": (
+      grads["draw"]["posterior_kernel"].T,
+      network.posterior.weight.grad,
+    ),
+    "read window": (
+      grads["draw"]["read_window_kernel"].T,
+      network.read_window.weight.grad,
+    ),
+    "canvas": (
+      grads["draw"]["canvas_start"][..., 0],
+      network.canvas_start.grad,
+    ),
+  }
+  for name, (a, b) in pairs.items():
+    a, b = np.asarray(a), np.asarray(b)
+    error = np.abs(a - b).max() / np.abs(a).max()
+    print(f"{name}: largest difference {error:.1e} of the largest value")
+    if not error < ALIKE:
+      raise SystemExit(f"{name}: the networks are not the same function")
+
+
 def main() -> None:
   """Prints both tables."""
   parser = alternate.arguments(__doc__)
@@ -45,6 +92,17 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=1, help="steps a call")
   args = parser.parse_args()
   source = genlat_rivals.random_source(2 * args.batch, (SIDE, SIDE, 1))
+  plain = genlat_rivals.make_run(settings(args, "scan, remat"), source)
+  block = plain.config
+  make = lambda: torch_draw.Draw(
+    SIDE,
+    args.drawn,
+    block.draw.hidden,
+    block.model.latent,
+    block.draw.read,
+    block.draw.write,
+  )
+  check_alike(plain, make())
   rivals = []
   print(f"{'form':20}{'compile s':>10}{'GiB':>8}")
   for form in FORMS:
@@ -55,15 +113,6 @@ def main() -> None:
     print(f"{form:20}{spent:10.1f}{need / 2**30:8.2f}", flush=True)
     ours = genlat_rivals.count(run)
     rivals.append(genlat_rivals.rival(form, run, args.steps))
-    block = run.config
-  make = lambda: torch_draw.Draw(
-    SIDE,
-    args.drawn,
-    block.draw.hidden,
-    block.model.latent,
-    block.draw.read,
-    block.draw.write,
-  )
   parameters = torch_peers.count(make())
   if parameters != ours:
     raise SystemExit(f"{parameters} parameters, not {ours}")

@@ -4,6 +4,10 @@ Attention at reading and writing, an error image, learned initial states and
 canvas, cells from zeros; one bias a gate. The steps are a Python loop.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -44,14 +48,47 @@ class Draw(nn.Module):
     self.canvas_start = nn.Parameter(torch.zeros(side, side))
     self.register_buffer("pixel", torch.arange(1.0, side + 1))
 
-  def loss(self, x: torch.Tensor) -> torch.Tensor:
-    """The negative bound of images `[B, side, side]`, a mean in nats."""
+  def adopt(self, weights: Mapping[str, Any]) -> None:
+    """Takes the weights of genlat's network `draw`, arrays by name."""
+    n, size = self.read, len(self.encoder_start)
+    # genlat flattens what was read as [N, N, 2], this network as [2, N, N].
+    seen = np.arange(2 * n * n).reshape(n, n, 2).transpose(2, 0, 1).ravel()
+    order = {"encoder": seen, "decoder": np.arange(self.latent)}
+    with torch.no_grad():
+      for name, first in order.items():
+        cell = getattr(self, name)
+        kernel = np.array(weights[f"{name}_kernel"])
+        rows = np.concatenate([first, np.arange(len(first), len(kernel))])
+        kernel = torch.from_numpy(kernel[rows].T.copy())
+        cell.weight_ih.copy_(kernel[:, :-size])
+        cell.weight_hh.copy_(kernel[:, -size:])
+        cell.bias_ih.copy_(torch.from_numpy(np.array(weights[f"{name}_bias"])))
+      for name in ("posterior", "patch", "read_window", "write_window"):
+        head = getattr(self, name)
+        kernel = np.array(weights[f"{name}_kernel"])
+        head.weight.copy_(torch.from_numpy(kernel.T.copy()))
+        head.bias.copy_(torch.from_numpy(np.array(weights[f"{name}_bias"])))
+      for name in ("encoder_start", "decoder_start", "canvas_start"):
+        start = getattr(self, name)
+        value = np.array(weights[name]).reshape(start.shape)
+        start.copy_(torch.from_numpy(value))
+
+  def loss(
+    self, x: torch.Tensor, noise: torch.Tensor | None = None
+  ) -> torch.Tensor:
+    """The negative bound of images `[B, side, side]`, a mean in nats.
+
+    Args:
+      x: in [0, 1].
+      noise: standard normal `[T, B, latent]`; None = drawn.
+    """
     rows = len(x)
     enc = self.encoder_start.expand(rows, -1)
     dec = self.decoder_start.expand(rows, -1)
     enc_cell, dec_cell = torch.zeros_like(enc), torch.zeros_like(dec)
     canvas = self.canvas_start.expand(rows, -1, -1)
-    noise = torch.randn(self.steps, rows, self.latent)
+    if noise is None:
+      noise = torch.randn(self.steps, rows, self.latent)
     kl = x.new_zeros(())
     for eps in noise:
       rows_, columns, gamma = self._banks(self.read_window(dec), self.read)

@@ -131,7 +131,7 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
   settings = config.evaluation
   reference = data.load(config.data, settings.split)
   bounded = isinstance(method, Bounded) and method.bounded
-  posterior = isinstance(method, Posterior) and method.standard
+  gaussian = isinstance(method, Posterior) and method.gaussian
   preparation = Preparation.from_config(config.data)
 
   def average() -> dict[str, float]:
@@ -174,7 +174,10 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     log_weights=functools.partial(log_weights, model, reference)
     if bounded
     else None,
-    posterior=model.posterior if posterior else None,
+    posteriors=functools.partial(posteriors, model, reference)
+    if gaussian
+    else None,
+    standard=isinstance(method, Posterior) and method.standard,
     prior_nll=functools.partial(prior_nll, model, reference)
     if model.prior
     else None,
@@ -239,6 +242,33 @@ def log_weights(
       for j in range(draws)
     ]
     yield np.stack(rows)[:, : count - i * size]
+
+
+def posteriors(
+  model: trained.Trained, source: Source
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Means and log-variances `[B, d]` of the codes of each batch of a split.
+
+  Images are those of the likelihood's terms, their binarisation included.
+  """
+  method, settings = model.method, model.config.evaluation
+  assert isinstance(method, Posterior)
+  preparation = Preparation.from_config(model.config.data)
+  size = _rounded(settings.batch_size, source, model.mesh)
+
+  def one(state: State, batch: Any, i: jax.Array) -> Any:
+    on_data, _ = _keys(settings.seed, i)
+    batch = preparation(batch, on_data, train=False)
+    return method.posterior(state, batch["image"])
+
+  whole = sharding.replicated(model.mesh)
+  step = sharding.compile(one, model.mesh, out_shardings=(whole, whole))
+  batches = feeder.eval_batches(source, size, model.mesh, limit=settings.limit)
+  count = _counted(source, settings.limit)
+  for i, (batch, _) in enumerate(batches):
+    mean, log_var = step(model.state, batch, np.int32(i))
+    real = slice(count - i * size)
+    yield to_host(mean)[real], to_host(log_var)[real]
 
 
 def remade(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import genlat
-from genlat import recorder, scans, train
+from genlat import pictures, recorder, scans, train
 from tests import shipped
 
 QUIET = {"log__tensorboard": False, "log__pictures": 0, "log__every": 1}
@@ -57,6 +57,49 @@ def test_the_first_step_that_fails_is_named_within_a_call(tmp_path, rolled):
     facts = (tmp_path / str(i) / "failure" / "failure.json").read_text()
     steps.append(json.loads(facts)["step"])
   assert steps[0] == steps[1] < 4
+
+
+def test_the_watchdog_rests_while_a_split_is_read_or_pictures_are_drawn(
+  tmp_path, monkeypatch
+):
+  told: list[str] = []
+
+  class Dog:
+    def __init__(self, limit):
+      del limit
+
+    def beat(self):
+      told.append("beat")
+
+    def rest(self):
+      told.append("rest")
+
+  def noted(name, function):
+    def call(*args, **kwargs):
+      told.append(name)
+      return function(*args, **kwargs)
+
+    return call
+
+  monkeypatch.setattr(train, "Watchdog", Dog)
+  monkeypatch.setattr(train, "validate", noted("validate", train.validate))
+  drawn = noted("draw", pictures.Pictures.draw)
+  monkeypatch.setattr(pictures.Pictures, "draw", drawn)
+  run(
+    tmp_path,
+    steps=12,
+    data__validation=0.2,
+    log__validate=4,
+    log__pictures=5,
+    checkpoint__every=6,
+  )
+  long = [i for i, word in enumerate(told) if word in ("validate", "draw")]
+  # After steps 4, 5, 6, 8, 10 and, at the end, twice after 12.
+  assert "".join(told[i][0] for i in long) == "vdvvdvd"
+  for i in long:
+    last = [word for word in told[:i] if word in ("beat", "rest")][-1]
+    assert last == "rest"
+  assert told.count("beat") >= 5
 
 
 def test_on_a_cpu_a_convolutional_run_falls_to_one_step_a_call(

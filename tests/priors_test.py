@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from genlat import priors
 from genlat.priors import Fitted
@@ -53,6 +54,15 @@ def test_a_gaussian_reaches_the_entropy_of_gaussian_codes():
   params = LAWS["gaussian"].fit(z, 0)
   entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * np.cov(z.T, ddof=0))[1]
   assert nll(LAWS["gaussian"], params, z) == pytest.approx(entropy, abs=1e-4)
+
+
+def test_a_flow_nears_the_entropy_of_gaussian_codes_and_never_beats_it():
+  z, held = codes(6000)[:2000], codes(6000)[2000:]
+  entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * COV)[1]
+  got = nll(FLOW, FLOW.fit(z, 0), held)
+  exact = -scipy.stats.multivariate_normal(MEAN, COV).logpdf(held).mean()
+  assert abs(exact - entropy) < 0.05
+  assert exact - 0.02 < got < exact + 0.06
 
 
 def test_a_mixture_of_one_is_the_gaussian():

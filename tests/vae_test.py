@@ -134,6 +134,37 @@ def test_log_weights_are_the_terms():
   )
 
 
+def shaken(tree):
+  """The weights with noise on them."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda a: a + 0.3 * rng.normal(size=a.shape).astype(a.dtype), tree
+  )
+
+
+def test_samples_go_through_the_inverse_of_a_flow_prior_alone():
+  key = jax.random.key(5)
+  images, decoded = {}, {}
+  for kind in ("prior", "posterior"):
+    method, state, _ = vae(**{f"vae__{kind}": "flow"})
+    moved = {net: shaken(state.params[net]) for net in ("flow", "decoder")}
+    state = state.replace(params=state.params | moved)
+    noise = jax.random.normal(key, (4, method.nets.latent))
+    there, back = (
+      run_flow(method.flow, state.params, state.stats, noise, inverse=inverse)[
+        0
+      ]
+      for inverse in (False, True)
+    )
+    codes = {"there": there, "back": back, "noise": noise}
+    decoded[kind] = {k: method.decode(state, z) for k, z in codes.items()}
+    images[kind] = method.sample(state, key, 4)
+  for kind, right in (("prior", "back"), ("posterior", "noise")):
+    for way, wanted in decoded[kind].items():
+      error = np.abs(images[kind] - wanted).max()
+      assert (error < 1e-5) if way == right else (error > 1e-3), (kind, way)
+
+
 def test_without_a_density_there_is_no_bound():
   method, state, batch = vae()
   assert not method.bounded

@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
-
 # The way out that errors about one file of many name after the better one.
 LEAVE_OUT = (
   "leave such files out by config.data.on_error=skip (for a run that was"

@@ -240,9 +240,14 @@ class Introspection(abc.ABC):
     return values | self.nets.pixel_metrics(raw, x)
 
   @property
-  def standard(self) -> bool:
-    """Prior and posterior are Gaussian: the KL is closed."""
+  def gaussian(self) -> bool:
+    """The posterior is a Gaussian."""
     return True
+
+  @property
+  def standard(self) -> bool:
+    """The prior is N(0, I): the KL is closed where the posterior is."""
+    return self.gaussian
 
   def posterior(
     self, state: State, images: Images

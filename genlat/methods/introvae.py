@@ -198,8 +198,8 @@ class Introvae(Introspection):
     return self.regulariser == "age"
 
   @property
-  def standard(self) -> bool:
-    """Whether the posterior is a Gaussian, so that its KL is closed."""
+  def gaussian(self) -> bool:
+    """Whether the posterior is a Gaussian."""
     return not self.ageing
 
   def encode(

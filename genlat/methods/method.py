@@ -98,8 +98,13 @@ class Posterior(Protocol):
   """A method whose codes may be Gaussian given an image."""
 
   @property
+  def gaussian(self) -> bool:
+    """Whether codes are Gaussian given an image, so that means are known."""
+    ...
+
+  @property
   def standard(self) -> bool:
-    """Whether prior and posterior are Gaussian, so that the KL is closed."""
+    """Whether the prior is N(0, I), too, so that the KL is closed."""
     ...
 
   def posterior(

@@ -241,6 +241,11 @@ class Vae:
     return _log_weights(terms)[:, 0]
 
   @property
+  def gaussian(self) -> bool:
+    """Whether the posterior is a Gaussian."""
+    return not self.flow_posterior
+
+  @property
   def standard(self) -> bool:
     """Whether prior and posterior are Gaussian, so that the KL is closed."""
     return self.flow is None

@@ -62,8 +62,7 @@ def likelihood(task: Task) -> tuple[Scores, Card]:
   card = dataclasses.replace(
     _averaged(task),
     sampler=f"draws of the posterior: 1 for terms, {draws} for the bound",
-    quantisation=f"binarise {settings.binarise},"
-    f" dequantise {settings.dequantise}",
+    quantisation=_prepared(task),
   )
   if task.log_weights is None:
     return scores, card
@@ -85,6 +84,12 @@ def likelihood(task: Task) -> tuple[Scores, Card]:
   return scores, card
 
 
+def _prepared(task: Task) -> str:
+  """How images that are not uint8 were made of those that are."""
+  settings = task.config.data
+  return f"binarise {settings.binarise}, dequantise {settings.dequantise}"
+
+
 def flow_nll(task: Task) -> tuple[Scores, Card]:
   """Minus the log-density of held-out codes under the prior, nats."""
   scores = {k: v for k, v in task.means().items() if k == "flow_nll"}
@@ -96,18 +101,21 @@ def flow_nll(task: Task) -> tuple[Scores, Card]:
 
 
 def codes(task: Task) -> tuple[Scores, Card]:
-  """Active units and the KL of each dimension."""
-  if task.posterior is None:
-    raise Unavailable("prior or posterior of this model are no Gaussians")
-  pairs = [task.posterior(images) for images in task.batches()]
+  """Active units and, where the prior is N(0, I), each dimension's KL."""
+  if task.posteriors is None:
+    raise Unavailable("this model's codes are no Gaussians given an image")
+  pairs = task.posteriors()
   mean, log_variance = (np.concatenate(x) for x in zip(*pairs, strict=True))
-  kl = np.asarray(bounds.kl_per_dimension(mean, log_variance))
-  scores = {
+  scores: Scores = {
     "active_units": bounds.active_units(mean),
     "dimensions": mean.shape[1],
-    "kl_per_dimension_nats": [float(x) for x in kl],
   }
-  return scores, dataclasses.replace(_averaged(task), sampler="mean codes")
+  if task.standard:
+    kl = np.asarray(bounds.kl_per_dimension(mean, log_variance))
+    scores["kl_per_dimension_nats"] = [float(x) for x in kl]
+  return scores, dataclasses.replace(
+    _averaged(task), sampler="mean codes", quantisation=_prepared(task)
+  )
 
 
 def frechet(task: Task) -> tuple[Scores, Card]:

@@ -61,8 +61,10 @@ class Task:
     means: means over the reference of the method's values per example.
     log_weights: k to `[k, B]` nats for each batch of the reference; None
       where the model has no density.
-    posterior: uint8 images to means and log-variances `[B, d]`; None where
-      the code is no Gaussian.
+    posteriors: means and log-variances `[B, d]` of the codes of each batch of
+      the reference, seen as by `log_weights`; None where they are no
+      Gaussians.
+    standard: whether the prior of those codes is N(0, I).
     prior_nll: mean over the reference of -log p(code) of the prior that was
       fitted after training, nats; None without one.
     classes: labels that samples may be asked for by; 0 = none.
@@ -89,7 +91,8 @@ class Task:
   reconstruct: Callable[[np.ndarray], np.ndarray] | None
   means: Callable[[], dict[str, float]]
   log_weights: Callable[[int], Iterator[np.ndarray]] | None
-  posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None
+  posteriors: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]] | None
+  standard: bool
   prior_nll: Callable[[], float] | None
   classes: int
   labelled: bool
