@@ -3,10 +3,10 @@
   python -m benchmarks.draw_step
 
 configs/draw_mnist.py. First both networks are given the same weights, images
-and noise: their losses and gradients must agree. Then the time to compile and the memory of each form of
-the scan (steps computed again on the way back or kept; steps unrolled), then
-the time of a train step, in turn with PyTorch's. Needs
-`pip install torch psutil`.
+and noise: their losses and gradients must agree. Then the time to compile and
+the memory of each form of the scan (steps computed again on the way back or
+kept; steps unrolled), then the time of a train step, in turn with PyTorch's.
+Needs `pip install torch psutil`.
 """
 
 import argparse

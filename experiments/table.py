@@ -7,6 +7,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import jax
+
+import genlat
 from genlat.metrics.card import Card, read_score, warn_if_unlike
 
 
@@ -79,6 +82,7 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
         for key, value in values.items()
         if isinstance(value, int | float)
       ]
+    lines.append(f"weights {weights(args.runs / row.name):,}")
     print(f"{row.name:28s} {'  '.join(lines)}   paper: {row.paper or '-'}")
 
 
@@ -101,6 +105,12 @@ def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   newest = max(workdir.glob("scores/*"), key=lambda path: int(path.name))
   files = [newest / f"{name}.json" for name in args.metrics.split(",")]
   return [path for path in files if path.exists()]  # others were skipped
+
+
+def weights(workdir: pathlib.Path) -> int:
+  """Number of trained weights of a finished run."""
+  params = genlat.load(workdir).state.params
+  return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:
