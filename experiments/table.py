@@ -7,9 +7,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-import jax
-
-import genlat
 from genlat.metrics.card import Card, read_score, warn_if_unlike
 
 
@@ -41,7 +38,13 @@ def arguments(description: str | None, rows: Sequence[Row]):
   parser.add_argument("--runs", type=pathlib.Path, required=True)
   parser.add_argument("--inception", default="", help="weight file, for FID")
   parser.add_argument("--data", type=pathlib.Path, help="folder of data sets")
-  parser.add_argument("--epochs", type=float, default=0.0)
+  parser.add_argument(
+    "--epochs",
+    type=float,
+    default=0.0,
+    help="instead of each configuration's own; not fewer than a run in --runs"
+    " has done",
+  )
   parser.add_argument("--metrics", default="frechet,reconstruction")
   parser.add_argument("--rows", default=",".join(row.name for row in rows))
   return parser
@@ -67,10 +70,11 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
   for row in rows:
     if row.name not in chosen:
       continue
-    lines = []
+    lines, model = [], ""
     for path in score(row, args):
       metric, values, card = read_score(path)
       assert isinstance(values, dict)
+      model = card.model
       if metric == "frechet":
         for other in cards:
           if other.reference == card.reference:
@@ -82,8 +86,10 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
         for key, value in values.items()
         if isinstance(value, int | float)
       ]
-    lines.append(f"weights {weights(args.runs / row.name):,}")
-    print(f"{row.name:28s} {'  '.join(lines)}   paper: {row.paper or '-'}")
+    print(
+      f"{row.name:28s} {'  '.join(lines)}   ({model})"
+      f"   paper: {row.paper or '-'}"
+    )
 
 
 def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
@@ -105,12 +111,6 @@ def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   newest = max(workdir.glob("scores/*"), key=lambda path: int(path.name))
   files = [newest / f"{name}.json" for name in args.metrics.split(",")]
   return [path for path in files if path.exists()]  # others were skipped
-
-
-def weights(workdir: pathlib.Path) -> int:
-  """Number of trained weights of a finished run."""
-  params = genlat.load(workdir).state.params
-  return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:

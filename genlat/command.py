@@ -95,7 +95,7 @@ def run(
     traceback.print_exc()
     status = 1
   if status and several:
-    watchdog.abandon(status, peers.process == 0)
+    watchdog.abandon(status)
   return status
 
 

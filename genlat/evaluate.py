@@ -210,7 +210,8 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
 
 
 def _model(model: trained.Trained) -> str:
-  name = model.config.method
+  weights = sum(leaf.size for leaf in jax.tree.leaves(model.state.params))
+  name = f"{model.config.method}, {weights:,} weights"
   if model.prior:
     name += f", {model.prior.name} prior fitted to the codes of train"
   return name

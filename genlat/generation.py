@@ -48,7 +48,7 @@ def compiled(
 
   Args:
     name: 'sample', 'sample_of', 'codes_of', 'decode', 'encode', 'draw',
-      'posterior', 'assign', 'classify', 'film' or 'film_of'.
+      'assign', 'classify', 'film' or 'film_of'.
     key: the method.
     law: the prior that was fitted after training, or None.
     mesh: the devices, which share the rows.
@@ -103,12 +103,7 @@ def compiled(
   def classify(state: State, images: jax.Array) -> jax.Array:
     return method.classify(state, inputs(sharding.split_rows(images)))
 
-  def posterior(state: State, images: jax.Array) -> jax.Array:
-    rows = inputs(sharding.split_rows(images))
-    return jnp.stack(method.posterior(state, rows), 1)
-
   functions = {
-    "posterior": posterior,
     "sample": sample,
     "sample_of": sample_of,
     "codes_of": codes_of,

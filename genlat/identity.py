@@ -32,17 +32,19 @@ def adopt(run: Run) -> None:
       of other data, or of more steps.
     CheckpointError: where all that could tell is damaged.
   """
-  old = recorded(run.workdir)
+  old, done = recorded(run.workdir), max(_steps(run.workdir), default=0)
+  # Until a checkpoint is there nothing was learned from the files, so that a
+  # damaged one may still be put right or left out.
+  free = () if done else ("data.on_error",)
   if old:
-    workdir.check_same(run.workdir, old.config, run.config)
-  if old and old.data["fingerprint"] != run.train.fingerprint:
+    workdir.check_same(run.workdir, old.config, run.config, free)
+  if old and done and old.data["fingerprint"] != run.train.fingerprint:
     raise workdir.RunError(
       f"{run.workdir} was trained on other data: {old.data['name']} of"
       f" {old.data['count']} examples with fingerprint"
       f" {old.data['fingerprint'][:12]}, not {run.train.fingerprint[:12]};"
       " give the same files, or another --workdir"
     )
-  done = max(_steps(run.workdir), default=0)
   if done > run.config.steps:
     raise workdir.RunError(
       f"{run.workdir} holds a run of {done} steps, more than the"
@@ -59,18 +61,16 @@ def recorded(directory: pathlib.Path) -> workdir.Description | None:
     return workdir.read(directory)
   if not _steps(directory):
     return None
-  with _kept(directory) as kept:
+  kept = Checkpoints(directory / "checkpoints", keep=1, read_only=True)
+  with contextlib.closing(kept):
     return workdir.described(kept.read_meta())
 
 
 def _steps(directory: pathlib.Path) -> list[int]:
-  """Steps of the run that have a checkpoint."""
-  if not (directory / "checkpoints").exists():
-    return []
-  with _kept(directory) as kept:
-    return kept.steps()
+  """Steps that have a checkpoint, by their folders, renamed when whole.
 
-
-def _kept(directory: pathlib.Path) -> contextlib.closing[Checkpoints]:
-  folder = directory / "checkpoints"
-  return contextlib.closing(Checkpoints(folder, keep=1, read_only=True))
+  Not by `Checkpoints`, which all processes open together: one may be late, and
+  find what another has made meanwhile.
+  """
+  folders = (directory / "checkpoints").glob("[0-9]*")
+  return [int(f.name) for f in folders if f.name.isdecimal()]

@@ -99,11 +99,15 @@ def loop(
   shown = pictures.Pictures(run, logbook)
   record = Recorder(run, logbook)
   dog = Watchdog(config.log.watchdog if jax.process_count() > 1 else 0.0)
+  compiled: set[int] = set()
   with stopper() as stopped:
     while step < config.steps and not stopped():
       calls = many if step + many <= config.steps else 1
       feed = run.feeder.feed(step, calls)
       dispatch = several if calls > 1 else single
+      if calls not in compiled:
+        dog.rest()  # the first dispatch of its kind holds the compilation
+        compiled.add(calls)
       state, metrics, failed = dispatch(state, feed)
       due = lambda every, a=step, b=step + calls: b // every > a // every
       step += calls
@@ -115,16 +119,15 @@ def loop(
         dog.beat()
       if last or due(config.checkpoint.every):
         record(late.flush())
-        if run.validation:
-          dog.rest()  # no step ends while the split is read
-        save(run, checkpoints, state, step, logbook)
+        with dog.resting():  # the write before this one may take its time
+          save(run, checkpoints, state, step, logbook)
       elif run.validation and due(config.log.validate):
         record(late.flush())
-        dog.rest()
-        validate(run, state, step, logbook)
+        with dog.resting():
+          validate(run, state, step, logbook)
       if config.log.pictures and due(config.log.pictures) and not last:
-        dog.rest()
-        shown(state, step)
+        with dog.resting():
+          shown(state, step)
     record(late.flush())
     dog.rest()
     if step < config.steps:

@@ -210,12 +210,6 @@ class Trained:
       lambda rows, i: encode(self.state, rows, *keys(i)), images
     )
 
-  def posterior(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and log-variances `[N, d]` of codes of uint8 images."""
-    images, posterior = self._checked(images), self._call("posterior")
-    both = self._by_chunks(lambda rows, i: posterior(self.state, rows), images)
-    return both[:, 0], both[:, 1]
-
   @property
   def assigning(self) -> bool:
     """Whether it says which of its labels an image would be made of."""

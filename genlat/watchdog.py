@@ -1,10 +1,14 @@
 """Ends a process whose peers died: a collective never returns by itself."""
 
+import contextlib
 import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import NoReturn
+
+import jax
 
 EXIT = 75  # the status of a run that its caller may start again
 GRACE = 3.0  # seconds in which processes that fail alike say so
@@ -22,16 +26,17 @@ def leave(reason: str = "") -> NoReturn:
   os._exit(EXIT)
 
 
-def abandon(status: int, first: bool) -> NoReturn:
-  """Ends the process at once: at a plain exit JAX would wait for its peers.
+def abandon(status: int) -> NoReturn:
+  """Ends the process without the barrier at which JAX would wait for peers.
+
+  Peers that fail alike are given time to say so themselves: a connection that
+  closes ends them, and so does, with a dump, the end of process 0, which holds
+  the coordination service and so leaves last.
 
   Args:
     status: of the exit; the reason has been printed.
-    first: whether this is process 0. It holds the coordination service, whose
-      end kills the others with a dump, so it gives them time to say why.
   """
-  if first:
-    time.sleep(GRACE)
+  time.sleep(GRACE if jax.process_index() == 0 else GRACE / 3)
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(status)
@@ -70,6 +75,13 @@ class Watchdog:
   def rest(self) -> None:
     """Stops watching until the next beat."""
     self._last = 0.0
+
+  @contextlib.contextmanager
+  def resting(self) -> Iterator[None]:
+    """Rests while something other than a step is done, then watches again."""
+    self.rest()
+    yield
+    self.beat()
 
   def _watch(self) -> None:
     while True:

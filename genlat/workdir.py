@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -133,20 +134,31 @@ def config_from_json(value: dict[str, Any]) -> ConfigDict:
   return ConfigDict(tuples(value)).lock()
 
 
-def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-  """Keys that differ and may not, each as 'key: old -> new'."""
+def differences(
+  old: ConfigDict, new: ConfigDict, free: Sequence[str] = ()
+) -> list[str]:
+  """Keys that differ and may not, each as 'key: old -> new'.
+
+  Args:
+    old: a run's configuration.
+    new: the one asked for.
+    free: keys that may differ beside those of CHANGEABLE.
+  """
   before, after = _flat(old), _flat(new)
   found = []
   # A key that an older run does not know had no other value.
   for key in sorted(before):
-    free = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
-    if not free and before.get(key) != after.get(key):
+    may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
+    if not (may or key in free) and before.get(key) != after.get(key):
       found.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
   return found
 
 
 def check_same(
-  directory: pathlib.Path, old: ConfigDict, new: ConfigDict
+  directory: pathlib.Path,
+  old: ConfigDict,
+  new: ConfigDict,
+  free: Sequence[str] = (),
 ) -> None:
   """Raises RunError where `new` is not the configuration of the run.
 
@@ -154,8 +166,9 @@ def check_same(
     directory: named in the message.
     old: the run's configuration.
     new: the one asked for.
+    free: as in `differences`.
   """
-  changed = differences(old, new)
+  changed = differences(old, new, free)
   if changed:
     raise RunError(
       f"{directory} holds a run of another configuration"

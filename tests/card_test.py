@@ -70,7 +70,8 @@ def described(name, folder, **changes):
 def test_two_methods_on_one_data_set_are_measured_alike(tmp_path):
   glf = described("glf_mnist", tmp_path)
   vae = described("vae_mnist", tmp_path)
-  assert (glf.model, vae.model) == ("glf", "vae")
+  assert glf.model.startswith("glf, ") and vae.model.startswith("vae, ")
+  assert glf.model.endswith(" weights")
   assert glf.sampler == vae.sampler == "the model's prior"
   assert not cards.comparable(glf, vae)
   assert not described("ae_mnist", tmp_path).sampler

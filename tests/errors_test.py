@@ -263,7 +263,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
   assert (tmp_path / "checkpoints" / "damaged" / "4").exists()
 
 
-def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
+@pytest.mark.parametrize("feeder", ["resident", "streaming"])
+def test_a_corrupt_image_is_named_or_skipped_and_counted(
+  tmp_path, capsys, feeder
+):
   from PIL import Image
 
   folder = tmp_path / "faces" / "train"
@@ -276,6 +279,7 @@ def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
     "data__name": "folder",
     "data__path": str(folder.parent),
     "data__image_size": 8,
+    "data__feeder": feeder,
     "log__tensorboard": False,
     "log__pictures": 0,
   }
@@ -283,10 +287,35 @@ def test_a_corrupt_image_is_named_or_skipped_and_counted(tmp_path, capsys):
   line = only_line(capsys)
   assert "07.png" in line and "original file back" in line
   assert "on_error=skip" in line and "another --workdir" in line
+  # Each way out that the line names is one.
   assert run(tmp_path / "b", data__on_error="skip", **data) == 0
   assert "1 of 40" in capsys.readouterr().err
-  # Each way out that the line names is one.
-  assert run(tmp_path / "a", data__on_error="skip", **data) == 1
-  assert "another --workdir" in only_line(capsys)
   (folder / "07.png").write_bytes(whole)
   assert run(tmp_path / "a", **data) == 0
+  # Once there is something learned, the files stay those of the start.
+  capsys.readouterr()
+  (folder / "07.png").write_bytes(b"no picture at all, again")
+  assert run(tmp_path / "a", data__on_error="skip", steps=6, **data) == 1
+  line = only_line(capsys)
+  assert "data.on_error" in line and "another --workdir" in line
+
+
+def test_a_start_that_failed_on_a_file_may_leave_it_out(tmp_path, capsys):
+  from PIL import Image
+
+  folder = tmp_path / "faces" / "train"
+  folder.mkdir(parents=True)
+  for i in range(40):
+    Image.new("RGB", (8, 8), (i, i, i)).save(folder / f"{i:02d}.png")
+  (folder / "07.png").write_bytes(b"no picture at all")
+  data = {
+    "data__name": "folder",
+    "data__path": str(folder.parent),
+    "data__feeder": "streaming",
+    "log__tensorboard": False,
+    "log__pictures": 0,
+  }
+  assert run(tmp_path / "a", **data) == 1
+  assert (tmp_path / "a" / "run.json").exists()
+  assert run(tmp_path / "a", data__on_error="skip", **data) == 0
+  assert "1 of 40" in capsys.readouterr().err

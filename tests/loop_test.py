@@ -9,6 +9,7 @@ import pytest
 
 import genlat
 from genlat import pictures, recorder, scans, train
+from genlat.watchdog import Watchdog
 from tests import shipped
 
 QUIET = {"log__tensorboard": False, "log__pictures": 0, "log__every": 1}
@@ -59,15 +60,12 @@ def test_the_first_step_that_fails_is_named_within_a_call(tmp_path, rolled):
   assert steps[0] == steps[1] < 4
 
 
-def test_the_watchdog_rests_while_a_split_is_read_or_pictures_are_drawn(
-  tmp_path, monkeypatch
-):
+@pytest.fixture
+def told(monkeypatch):
+  """What the loop tells the watchdog, and what takes long beside steps."""
   told: list[str] = []
 
-  class Dog:
-    def __init__(self, limit):
-      del limit
-
+  class Dog(Watchdog):
     def beat(self):
       told.append("beat")
 
@@ -82,24 +80,42 @@ def test_the_watchdog_rests_while_a_split_is_read_or_pictures_are_drawn(
     return call
 
   monkeypatch.setattr(train, "Watchdog", Dog)
-  monkeypatch.setattr(train, "validate", noted("validate", train.validate))
+  for name in ("validate", "save"):
+    monkeypatch.setattr(train, name, noted(name, getattr(train, name)))
   drawn = noted("draw", pictures.Pictures.draw)
   monkeypatch.setattr(pictures.Pictures, "draw", drawn)
-  run(
-    tmp_path,
-    steps=12,
-    data__validation=0.2,
-    log__validate=4,
-    log__pictures=5,
-    checkpoint__every=6,
-  )
-  long = [i for i, word in enumerate(told) if word in ("validate", "draw")]
-  # After steps 4, 5, 6, 8, 10 and, at the end, twice after 12.
-  assert "".join(told[i][0] for i in long) == "vdvvdvd"
+  return told
+
+
+LONG = ("validate", "save", "draw")
+
+
+def rests(told: list[str]) -> str:
+  """First letters of what takes long; each must find the watchdog at rest."""
+  long = [i for i, word in enumerate(told) if word in LONG]
   for i in long:
     last = [word for word in told[:i] if word in ("beat", "rest")][-1]
     assert last == "rest"
+  return "".join(told[i][0] for i in long)
+
+
+def test_the_watchdog_rests_in_all_but_steps(tmp_path, told):
+  changes = {"steps": 12, "log__pictures": 5, "checkpoint__every": 6}
+  run(tmp_path / "a", **changes, data__validation=0.2, log__validate=4)
+  # After steps 4, 5, 6, 8, 10 and, at the end, 12.
+  assert rests(told) == "vdsvvdsvd"
+  assert told[told.index("validate") + 1] == "beat"
   assert told.count("beat") >= 5
+  told.clear()
+  run(tmp_path / "b", **changes)
+  assert rests(told) == "dsdsd"
+
+
+def test_the_watchdog_rests_where_a_step_is_compiled(tmp_path, told, rolled):
+  run(tmp_path, steps=7, steps_per_call=3, checkpoint__every=100)
+  # Calls of 3, 3 and 1: the last is of another kind, so it is compiled.
+  end = told.index("save")
+  assert told[0] == "rest" and "rest" in told[told.index("beat") : end - 1]
 
 
 def test_on_a_cpu_a_convolutional_run_falls_to_one_step_a_call(

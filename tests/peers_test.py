@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -107,6 +109,42 @@ def test_a_second_run_in_a_directory_ends_on_every_process(pair, tmp_path):
     assert err.count("error: another run is using") == 1, err
   assert f"process {os.getpid()} on" in ends[0][1]
   assert not (tmp_path / "run.json").exists()
+
+
+LATE = """
+import sys, time
+import jax
+from genlat import identity
+adopt = identity.adopt
+def late(run):
+  time.sleep(4 * jax.process_index())
+  adopt(run)
+identity.adopt = late
+import main
+sys.exit(main.main(sys.argv))
+"""
+
+
+def test_a_process_may_be_late_at_the_start(tmp_path):
+  port, started = processes.free_port(), []
+  for i in range(2):
+    command = [
+      *(sys.executable, "-c", LATE, f"--workdir={tmp_path}"),
+      *(f"--config={processes.CONFIG}", *processes.QUIET, "--config.steps=2"),
+      *(f"--coordinator=127.0.0.1:{port}", "--processes=2", f"--process={i}"),
+    ]
+    started.append(
+      subprocess.Popen(
+        command,
+        cwd=processes.ROOT,
+        env=processes.environment(2),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+    )
+  ends = [processes.finish(process, 120) for process in started]
+  assert [status for status, _ in ends] == [0, 0], ends
 
 
 def test_an_error_on_one_process_ends_all(pair, tmp_path):

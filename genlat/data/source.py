@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 
 # The way out that errors about one file of many name after the better one.
 LEAVE_OUT = (
-  "leave such files out by config.data.on_error=skip (for a run that was"
-  " started with them: in another --workdir)"
+  "leave such files out: --config.data.on_error=skip, where a run has learned"
+  " from them in another --workdir (--on_error=skip of prepare)"
 )
 
 

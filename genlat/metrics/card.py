@@ -65,7 +65,8 @@ class Card:
       'batch'.
     sampler: how codes were drawn, or how images were reconstructed.
     seed: of the sampler.
-    model: name of the method, and of a prior fitted to its codes.
+    model: name of the method, number of its trained weights, and name of a
+      prior fitted to its codes.
     commit: of the code.
     hardware: kind and number of devices.
     jax_version: of the library.
