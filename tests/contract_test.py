@@ -32,6 +32,7 @@ class Case:
   batch: Any
   step: Any
 
+  @functools.cached_property
   def state(self) -> State:
     """The state at step 0."""
     return shipped.start(self.method, self.config)
@@ -55,7 +56,7 @@ def name(request):
 @functools.cache
 def case(name: str, *changes: tuple[str, Any]) -> Case:
   shipped_name = RICHEST.get(name, shipped.of_method(name))
-  config = shipped.config(shipped_name, "smoke", **dict(changes))
+  config = shipped.config(shipped_name, "smoke", ema=0.75, **dict(changes))
   config.players = {}
   method = shipped.build(config)
   batch = shipped.batch(config)
@@ -79,7 +80,7 @@ def close(a: Any, b: Any, **tolerance: float) -> None:
 
 def test_abstract_init_has_the_shapes_of_the_real_one(name):
   c = case(name)
-  real = c.state()
+  real = c.state
   abstract = jax.eval_shape(c.method.init, jax.random.key(0), c.batch)
   assert jax.tree.structure(real) == jax.tree.structure(abstract)
   for x, y in zip(
@@ -90,7 +91,7 @@ def test_abstract_init_has_the_shapes_of_the_real_one(name):
 
 def test_a_step_counts_and_gives_finite_scalars_and_compiles_once(name):
   c = case(name)
-  state = c.state()
+  state = c.state
   for i in range(2):
     state, metrics = c.step(state, c.batch, jax.random.key(i))
   assert int(state.step) == 2
@@ -102,7 +103,7 @@ def test_a_step_counts_and_gives_finite_scalars_and_compiles_once(name):
 
 def test_each_player_moves_its_own_networks_only(name):
   c = case(name)
-  state, players = c.state(), c.method.players
+  state, players = c.state, c.method.players
 
   @jax.jit  # once for all players
   def step(state, moves):
@@ -142,8 +143,8 @@ def test_steps_in_a_scan_are_single_steps(name):
   def body(state, key):
     return c.method.train_step(state, c.batch, key)
 
-  rolled, losses = jax.jit(lambda s: jax.lax.scan(body, s, keys))(c.state())
-  state, single = c.state(), []
+  rolled, losses = jax.jit(lambda s: jax.lax.scan(body, s, keys))(c.state)
+  state, single = c.state, []
   for key in keys:
     state, metrics = c.step(state, c.batch, key)
     single.append(metrics["loss"])
@@ -151,48 +152,50 @@ def test_steps_in_a_scan_are_single_steps(name):
   close(rolled.params, state.params, rtol=1e-3, atol=1e-5)
 
 
-def test_the_state_can_be_donated(name):
-  c = case(name)
-  state = c.state()
-  step = sharding.compile(c.method.train_step, donate=(0,))
-  after, _ = step(state, c.batch, jax.random.key(0))
-  assert jax.tree.leaves(state.params)[0].is_deleted()
-  assert not jax.tree.leaves(after.params)[0].is_deleted()
-
-
 @functools.cache
-def losses(name: str, devices: int, fsdp: int) -> list[float]:
-  """The losses of three steps on some devices."""
+def losses(name: str) -> list[float]:
+  """The losses of three steps on one device."""
+  c, state, got = sgd(name), sgd(name).state, []
+  for i in range(3):
+    state, metrics = c.step(state, c.batch, jax.random.key(i))
+    got.append(float(metrics["loss"]))
+  return got
+
+
+def split_losses(name: str, fsdp: int) -> list[float]:
+  """The losses of three steps on four devices, each state donated."""
   c = sgd(name)
-  mesh = sharding.make_mesh(fsdp, jax.devices()[:devices])
-  state = c.state()
+  mesh = sharding.make_mesh(fsdp, jax.devices())
+  # Copied: what a device holds already is not put there again.
+  state = jax.tree.map(jnp.copy, c.state)
   layout = sharding.state_sharding(state, mesh)
   state = jax.device_put(state, layout)
   whole = sharding.replicated(mesh)
   step = sharding.compile(
-    c.method.train_step, mesh, out_shardings=(layout, whole)
+    c.method.train_step, mesh, out_shardings=(layout, whole), donate=(0,)
   )
   rows = jax.device_put(c.batch, sharding.batch_sharding(mesh))
   got = []
   for i in range(3):
     key = jax.device_put(jax.random.key(i), whole)
-    state, metrics = step(state, rows, key)
+    before = state
+    state, metrics = step(before, rows, key)
+    assert jax.tree.leaves(before.params)[0].is_deleted()
     got.append(float(metrics["loss"]))
+  assert not jax.tree.leaves(c.state.params)[0].is_deleted()
   return got
 
 
 @pytest.mark.parametrize("fsdp", [1, 2])
-def test_four_devices_give_the_losses_of_one(name, fsdp):
-  np.testing.assert_allclose(
-    losses(name, 1, 1), losses(name, 4, fsdp), rtol=1e-5
-  )
+def test_four_devices_give_the_losses_of_one_and_reuse_its_memory(name, fsdp):
+  np.testing.assert_allclose(losses(name), split_losses(name, fsdp), rtol=1e-5)
 
 
 def test_bfloat16_computes_and_keeps_float32_weights(name):
   c = case(name, ("model__dtype", "bfloat16"))
   full = case(name)
-  state, metrics = c.step(c.state(), c.batch, jax.random.key(0))
-  _, wanted = full.step(full.state(), full.batch, jax.random.key(0))
+  state, metrics = c.step(c.state, c.batch, jax.random.key(0))
+  _, wanted = full.step(full.state, full.batch, jax.random.key(0))
   for leaf in jax.tree.leaves(state.params):
     assert leaf.dtype == jnp.float32
   assert metrics["loss"].dtype == jnp.float32
@@ -202,8 +205,8 @@ def test_bfloat16_computes_and_keeps_float32_weights(name):
 
 def test_remat_changes_no_value(name):
   plain, remat = (sgd(name, ("model__remat", on)) for on in (False, True))
-  _, a = plain.step(plain.state(), plain.batch, jax.random.key(0))
-  _, b = remat.step(remat.state(), remat.batch, jax.random.key(0))
+  _, a = plain.step(plain.state, plain.batch, jax.random.key(0))
+  _, b = remat.step(remat.state, remat.batch, jax.random.key(0))
   np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-6)
 
 
@@ -211,15 +214,15 @@ def test_accumulated_parts_move_as_the_whole_batch_does(name):
   free = ("model__normalisation", "none")
   whole = sgd(name, free)
   parts = sgd(name, free, ("optimizer__accumulate", 2))
-  a, x = whole.step(whole.state(), whole.batch, jax.random.key(0))
-  b, y = parts.step(parts.state(), parts.batch, jax.random.key(0))
+  a, x = whole.step(whole.state, whole.batch, jax.random.key(0))
+  b, y = parts.step(parts.state, parts.batch, jax.random.key(0))
   np.testing.assert_allclose(x["loss"], y["loss"], rtol=1e-5)
   close(a.params, b.params, rtol=1e-4, atol=1e-6)
 
 
 def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
-  c = case(name, ("ema", 0.75))
-  before = c.state()
+  c = case(name)
+  before = c.state
   after, _ = c.step(before, c.batch, jax.random.key(0))
   for part in ("params", "stats"):
     wanted = jax.tree.map(
@@ -236,7 +239,7 @@ def test_the_average_of_weights_follows_them_and_serves_evaluation(name):
 
 def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
   c = case(name)
-  state = c.state()
+  state = c.state
   values = c.evaluate(state, c.batch, jax.random.key(0))
   other = dict(c.batch) | {
     "image": c.batch["image"].at[1:].set(1.0 - c.batch["image"][1:])
@@ -249,7 +252,7 @@ def test_evaluation_gives_one_value_an_example_whatever_its_neighbours(name):
 
 def test_codes_decode_to_images_and_samples_repeat(name):
   c = case(name)
-  state, shape = c.state(), shipped.image_shape(c.config)
+  state, shape = c.state, shipped.image_shape(c.config)
   codes = jax.jit(c.method.encode)(state, c.batch["image"])
   if isinstance(c.method, Classifying):
     assert len(codes) == 8
@@ -274,7 +277,7 @@ def test_codes_decode_to_images_and_samples_repeat(name):
 
 def test_a_saved_state_goes_on_with_the_same_bits(name, tmp_path):
   c = case(name)
-  state, _ = c.step(c.state(), c.batch, jax.random.key(0))
+  state, _ = c.step(c.state, c.batch, jax.random.key(0))
   checkpoints = Checkpoints(tmp_path, keep=1)
   checkpoints.save(1, state, {})
   one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
