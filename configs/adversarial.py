@@ -2,7 +2,8 @@
 
 Presets: `mnist` (MNIST at 32x32 in place of the configuration's data), `same`
 (the baseline with the learned prior's losses: aae.md 4), `code8`, `code64`,
-`code100`, `code2000` (dimensions of a code; figures 8, 9 of the paper).
+`code100`, `code2000` (dimensions of a code; figures 8, 9 of the paper; from 100
+on the published baseline draws its codes).
 """
 
 import functools
@@ -16,7 +17,9 @@ def aae(data: str) -> ConfigDict:
   """The learned prior with all of its switches; rates of aae.md 6.
 
   The paper states neither optimiser nor rates, batch, epochs or lambda. The
-  weights of the reconstruction are genlat's: `switches`.
+  weights of the reconstruction are genlat's, one pair for all rows of the
+  ablation. With 1 on means over features the decoder's one Adam memory is
+  filled by the generator's turn, whose gradients are 70 times as large.
   """
   config = base.base()
   config.method = "aae"
@@ -28,6 +31,7 @@ def aae(data: str) -> ConfigDict:
   config.model.latent = 64
   config.optimizer.lr = 2e-4
   config.optimizer.b1 = 0.5
+  config.aae.reconstruction, config.aae.encoder_reconstruction = 50.0, 10.0
   return switches(config, "abc")
 
 
@@ -58,14 +62,7 @@ def text(data: str) -> ConfigDict:
 
 
 def switches(config: ConfigDict, letters: str) -> ConfigDict:
-  """Switches A (prior), B (perceptual loss), C (decoder in both) as named.
-
-  Features have weights of their own: with 1 on their means the decoder's one
-  Adam memory is filled by the generator's turn, whose gradients are 70 times
-  as large.
-  """
-  weights = (50.0, 10.0) if "b" in letters else (1.0, 1.0)
-  config.aae.reconstruction, config.aae.encoder_reconstruction = weights
+  """Switches A (prior), B (perceptual loss), C (decoder in both) as named."""
   config.aae.learned_prior = "a" in letters
   config.aae.perceptual = "b" in letters
   config.aae.decoder_in_both = "c" in letters

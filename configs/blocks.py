@@ -103,8 +103,8 @@ def aae() -> ConfigDict:
       real_labels=0.0,  # weight of Q's error on labels of the data (supervised)
       informs_trunk=True,  # it also moves what Q shares with D_I
       reconstruction=1.0,  # lambda, of the decoder
-      encoder_reconstruction=1.0,  # likewise of the encoder, 1 in the paper
-      reduction="mean",  # over features: mean | sum
+      encoder_reconstruction=1.0,  # w, likewise of the encoder
+      reduction="mean",  # over features or pixels: mean | sum, as printed
       fools_by_copies=True,  # reconstructions have to fool D_I, too
       simultaneous=False,  # turns of a phase start from the same weights
       stem_stride=2,  # of the encoder

@@ -33,11 +33,18 @@ def embedded(
 
   Returns:
     The points, their labels, and whether each is the prior's.
+
+  Raises:
+    ValueError: for a set without labels, or with fewer test images.
   """
   from sklearn.manifold import TSNE
 
   source = data.load(model.config.data, "test")
-  batch = source.read(np.arange(min(n, len(source))))
+  if not source.classes:
+    raise ValueError(f"{model.config.data.name} has no labels to colour by")
+  if n > len(source):
+    raise ValueError(f"--n={n}: there are {len(source)} test images")
+  batch = source.read(np.arange(n))
   labels = np.arange(n) % model.classes
   codes = [
     model.sample_codes(n, seed, labels),
@@ -120,14 +127,21 @@ def main() -> None:
   model = genlat.load(args.workdir)
   if args.figure == "sweep":
     words = args.words.split(",")
-    flat = sweep(model, args.text, words, ROWS, args.seed)
+    try:
+      flat = sweep(model, args.text, words, ROWS, args.seed)
+    except ValueError as error:
+      raise SystemExit(str(error)) from None
     grids.save_png(args.out, grids.grid(flat, len(words), border=True))
     print(args.out)
     return
   if args.figure != "prior" and not model.classes:
     raise SystemExit(f"the model in {args.workdir} has no labels")
   if args.figure == "codes":
-    draw(args.out, *embedded(model, args.n, args.seed))
+    try:
+      points = embedded(model, args.n, args.seed)
+    except ValueError as error:
+      raise SystemExit(str(error)) from None
+    draw(args.out, *points)
   elif args.figure == "classes":
     sheet = model.class_sheet(10, args.seed)
     flat = sheet.reshape(-1, *sheet.shape[2:])

@@ -316,3 +316,37 @@ def test_shared_code_of_the_networks_has_no_turns():
   for who in made.players:
     assert hasattr(made, f"{who}_turn")
     assert not hasattr(aae_networks.Networks, f"{who}_turn")
+
+
+@pytest.mark.parametrize("words", ["", "mnist"])
+def test_rows_of_the_ablation_differ_in_one_switch(words):
+  rows = [
+    shipped.config(f"ablation_{letters}", words).to_dict()
+    for letters in ("none", "a", "ab", "abc")
+  ]
+  switches = ("learned_prior", "perceptual", "decoder_in_both")
+  for before, after, switch in zip(rows, rows[1:], switches, strict=False):
+    assert not before["aae"][switch]
+    before["aae"][switch] = True
+    assert before == after
+
+
+def test_a_schedule_is_refused_where_the_decoder_moves_twice_alone():
+  cosine = ("optimizer.schedule", "cosine")
+  made, _, _ = method("ablation_ab", cosine)
+  assert not made.players["generator"].memory
+  with pytest.raises(ValueError, match="count each step twice"):
+    method("ablation_abc", cosine)
+
+
+def test_keys_of_what_there_is_not_are_refused():
+  off = tuple(
+    (f"aae.{key}", False)
+    for key in ("learned_prior", "perceptual", "decoder_in_both")
+  )
+  with pytest.raises(ValueError, match="and one of the switches"):
+    method("lp_aae_supervised_mnist", *off)
+  made, _, _ = method("lp_aae_supervised_mnist", *off, ("aae.real_labels", 0.0))
+  assert not made.assigning and not made.game.informed
+  with pytest.raises(ValueError, match="scale is of Gaussian noise"):
+    method("aae_mnist", ("aae.prior", "ring"), ("aae.scale", 2.0))

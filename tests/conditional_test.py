@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import genlat
-from genlat import command, train, workdir
+from experiments import aae_figures, aae_table
+from genlat import command, data, train, workdir
 from tests import shipped
 
 ALONE = command.Peers("", 1, 0)
@@ -106,3 +107,26 @@ def test_classes_clusters_and_diversity_are_scored(run, tmp_path, monkeypatch):
   assert "trained by genlat" in found["classes"]["card"]["network"]
   assert set(found["clusters"]["value"]) == {"accuracy", "purity", "nmi"}
   assert 0.0 <= found["diversity"]["value"]["ms_ssim"] <= 1.0
+
+
+def test_codes_of_prior_and_images_are_embedded_together(model, tmp_path):
+  points, labels, made = aae_figures.embedded(model, 40, seed=0)
+  assert points.shape == (80, 2) and np.isfinite(points).all()
+  assert made[:40].all() and not made[40:].any()
+  np.testing.assert_array_equal(labels[:40], np.arange(40) % 10)
+  images = data.load(model.config.data, "test").read(np.arange(40))
+  np.testing.assert_array_equal(labels[40:], images["label"])
+  aae_figures.draw(tmp_path / "codes.png", points, labels, made)
+  with Image.open(tmp_path / "codes.png") as picture:
+    assert picture.size == (1800, 600)
+  with pytest.raises(ValueError, match="test images"):
+    aae_figures.embedded(model, 10**6, seed=0)
+
+
+def test_rows_of_the_table_have_configurations():
+  names = [row.name for row in aae_table.ROWS]
+  assert len(set(names)) == len(names)
+  for row in aae_table.ROWS:
+    file, _, words = row.config.partition(":")
+    config = shipped.config(file.removesuffix(".py"), words)
+    assert config.data.name == row.dataset

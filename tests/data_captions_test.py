@@ -12,7 +12,8 @@ from data_layouts import (
 )
 
 from genlat import data
-from genlat.data import flowers
+from genlat.data import archive, flowers
+from genlat.data import captioned as captioned_files
 from genlat.data.source import DataError
 
 EVERY = ("a.png", "b.png", "c.png", "d.png")
@@ -75,6 +76,17 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
   with pytest.raises(DataError, match="one of several files"):
     for split in ("train", "test"):
       data.build(settings("folder", tmp_path / "wrong.zip"), split)
+
+
+def test_whole_names_mean_their_files():
+  names = ["a.png", "sub/a.png"]
+  files = archive.Labelled(names)
+  table = "file,caption\na.png,above\nsub/a.png,below\n"
+  assert captioned_files.tell(files, table, "set").captions == [
+    *("above", "below")
+  ]
+  with pytest.raises(DataError, match="one of several files"):
+    captioned_files.tell(files, "file,caption\na.png,above\n", "set")
 
 
 @pytest.mark.parametrize(

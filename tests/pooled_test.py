@@ -90,3 +90,17 @@ def test_new_networks_tell_images_and_codes_apart(channels):
       )
     )(jax.random.key(1))
     assert 0.1 < out.std(0).mean() < 10.0
+
+
+@pytest.mark.parametrize("stride,side", [(1, 4), (2, 2)])
+def test_the_stem_decides_what_the_pool_sees(stride, side):
+  config = shipped.config("lp_aae_cifar10", aae__stem_stride=stride)
+  net = shipped.build(config).nets["encoder"]
+  x = jnp.zeros((2, 32, 32, 3))
+  seen = jax.eval_shape(
+    lambda: net.init_with_output(
+      jax.random.key(0), x, train=False, capture_intermediates=True
+    )
+  )[1]
+  maps = jax.tree.leaves(seen["intermediates"])
+  assert (2, side, side, 512) in [m.shape for m in maps]

@@ -184,7 +184,7 @@ def test_vectors_of_a_file_need_no_encoder(tmp_path):
       told.by_file(source, path, split, size)
 
 
-def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path):
+def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path, monkeypatch):
   config = ConfigDict({**vars(RECIPE), "encoder": "", "vectors": ""})
   said: list[str] = []
   make = lambda folder: told.for_run(
@@ -196,6 +196,12 @@ def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path):
   config.encoder = str(tmp_path / "a" / told.ENCODER)
   assert make(tmp_path / "b").fingerprint == first.fingerprint
   assert len(said) == 1
+  # A process that comes late leaves what the first has written.
+  monkeypatch.setattr(jax, "process_index", lambda: 1)
+  written = (tmp_path / "b" / told.ENCODER).stat()
+  assert make(tmp_path / "b").fingerprint == first.fingerprint
+  assert (tmp_path / "b" / told.ENCODER).stat() == written
+  monkeypatch.undo()
   config.size = 17
   with pytest.raises(ValueError, match=r"config\.text\.size"):
     make(tmp_path / "c")

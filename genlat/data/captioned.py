@@ -5,9 +5,11 @@ of `file`, `caption` and, if there is one, `label`. Several lines of a file are
 several captions of it; one without a line has no caption.
 """
 
+import collections
 import csv
 import dataclasses
 import io
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -51,7 +53,10 @@ def tell(files: Labelled, text: str, where: str) -> Labelled:
         )
   except csv.Error as error:
     raise DataError(f"{place}: line {reader.line_num}: {error}") from error
-  known = [_listed(name, files.names, captions) for name in files.names]
+  shared = collections.Counter(
+    ending for name in files.names for ending in _endings(name)
+  )
+  known = [_listed(name, shared, captions) for name in files.names]
   told = ["\n".join(captions.get(name, [])) for name in known]
   files = dataclasses.replace(files, captions=told)
   classes = tuple(sorted(set(labels.values())))
@@ -63,18 +68,25 @@ def tell(files: Labelled, text: str, where: str) -> Labelled:
   return dataclasses.replace(files, classes=classes, arrays={"label": values})
 
 
-def _listed(name: str, names: list[str], captions: dict[str, list[str]]) -> str:
+def _endings(name: str) -> list[str]:
+  """A file's name with all of its folders, and with fewer, longest first."""
+  parts = name.split("/")
+  return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _listed(
+  name: str, shared: Mapping[str, int], captions: Mapping[str, list[str]]
+) -> str:
   """A file as the table has it: with all of its folders, or fewer.
 
   Raises:
     DataError: where the table means one of several files.
   """
-  parts = name.split("/")
-  for start in range(len(parts)):
-    short = "/".join(parts[start:])
+  for short in _endings(name):
     if short not in captions:
       continue
-    if sum(n == short or n.endswith(f"/{short}") for n in names) > 1:
+    # A whole name means its file, whatever ends like it.
+    if short != name and shared[short] > 1:
       raise DataError(
         f"{TABLE}: {short} may be one of several files, such as {name}: give"
         " their folders, too"

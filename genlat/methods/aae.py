@@ -30,7 +30,9 @@ alone, and leaves it to D_C to bind labels to what the data mean by them.
 
 Departures: the printed signs would train a discriminator to fail; the signs
 are those of Goodfellow et al. The listing never updates CG; the text does. The
-listing's norm is not squared; equation 6 is followed.
+listing's norm is not squared; equation 6 is, and squares are followed, but as
+their mean: the paper's is w = 1 on the sum. Equations 4 and 5 saturate; the
+default does not.
 """
 
 from typing import Any

@@ -46,7 +46,7 @@ class Game:
     informs_trunk: whether J_MI moves what Q shares with D_I.
     reconstruction: lambda, weight of the decoder's J_rec.
     encoder_reconstruction: w, of the encoder's.
-    reduction: of features: 'mean' or 'sum'.
+    reduction: of squared differences, of features or pixels: 'mean' or 'sum'.
     fools_by_copies: whether reconstructions also have to fool D_I.
     mismatch: weight of real images with the caption of another.
     simultaneous: whether turns of a phase start from the same weights.
@@ -111,6 +111,7 @@ def make(
   block = config.aae
   game = _game(config, image_shape)
   nets = _networks(config, game)
+  memories = {}
   turns: dict[str, tuple[str, ...]] = {
     "code_discriminator": ("code_discriminator",),
     "encoder": ("encoder",),
@@ -123,7 +124,9 @@ def make(
     makers += ("decoder",) if block.decoder_in_both else ()
     if makers:
       turns["generator"] = makers
-  players = optimizers.players(config, turns, memories={"generator": "decoder"})
+    if "decoder" in makers:
+      memories["generator"] = "decoder"
+  players = optimizers.players(config, turns, memories=memories)
   return {"nets": nets, "players": players, "game": game}
 
 
@@ -157,7 +160,7 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     trunk=block.trunk,
     classes=classes,
     text=text,
-    informed=labels and block.information > 0,
+    informed=labels and block.information > 0 and _sees_images(block),
     batch_statistics=config.evaluation.batch_statistics,
     **fields,
   )
@@ -194,7 +197,7 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     nets["code_generator"] = discriminators.CodeGenerator(
       outputs=game.latent, normalisation=model.normalisation, dtype=dtype
     )
-  if block.learned_prior or block.perceptual or block.decoder_in_both:
+  if _sees_images(block):
     side, halvings = game.image_shape[0], len(block.image_channels)
     if side % 2**halvings:
       raise ValueError(
@@ -211,6 +214,11 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     if game.informed:
       nets["classifier"] = discriminators.Head(outputs=game.classes)
   return nets
+
+
+def _sees_images(block: ConfigDict) -> bool:
+  """Whether a switch asks for an image discriminator."""
+  return block.learned_prior or block.perceptual or block.decoder_in_both
 
 
 def _check(config: ConfigDict) -> None:
@@ -269,11 +277,16 @@ def _check(config: ConfigDict) -> None:
     (
       block.image_loss == "wasserstein"
       and block.penalty > 0
+      and _sees_images(block)
       and model.normalisation == "batch",
       "the gradient penalty is of each image alone: set"
       " config.model.normalisation to none, or config.aae.penalty to 0",
     ),
     (block.scale == 0, "config.aae.scale must be above 0; got 0"),
+    (
+      block.prior != "gaussian" and block.scale != 1.0,
+      f"config.aae.scale is of Gaussian noise: set it to 1 for {block.prior}",
+    ),
     (
       block.condition == "text" and not block.learned_prior,
       "captions need a learned prior: set config.aae.learned_prior to True",
@@ -289,10 +302,15 @@ def _check(config: ConfigDict) -> None:
     ),
     (
       block.real_labels > 0
-      and (block.condition != "supervised" or block.information == 0),
+      and (
+        block.condition != "supervised"
+        or block.information == 0
+        or not _sees_images(block)
+      ),
       "config.aae.real_labels is of the classifier of a supervised game: set"
-      " it to 0, or config.aae.condition to supervised and"
-      " config.aae.information above 0",
+      " it to 0, or config.aae.condition to supervised,"
+      " config.aae.information above 0, and one of the switches"
+      " (aae.learned_prior, aae.perceptual, aae.decoder_in_both) to True",
     ),
     (
       block.mismatch > 0 and block.condition != "text",

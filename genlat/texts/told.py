@@ -106,9 +106,18 @@ def for_run(
       f" config.text.size to that, it is {settings.size}"
     )
   own = directory / ENCODER
-  if jax.process_index() == 0 and not own.exists():
+  # Never unlinked: a process that comes late would take what the first wrote.
+  if jax.process_index() == 0 and not _holds(own, encoder):
     encoder.write(own)
   return by_encoder(source, encoder)
+
+
+def _holds(path: pathlib.Path, encoder: Captions) -> bool:
+  """Whether a file is this encoder's."""
+  try:
+    return captions.read(path).sha256 == encoder.sha256
+  except ValueError:
+    return False
 
 
 def _encoder(
@@ -131,7 +140,6 @@ def _encoder(
   # Without a run beside it a file is what a refused or killed start left.
   if settings.encoder:
     encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
-    own.unlink(missing_ok=True)
     if encoder.origin != wanted:
       say("the encoder of captions was trained on other data, or otherwise")
     return encoder
@@ -139,7 +147,6 @@ def _encoder(
     encoder = captions.read(own)
     if encoder.origin == wanted:
       return encoder
-    own.unlink()
   if jax.process_count() > 1:
     raise ValueError(
       "an encoder of captions is trained by one process: train a run of this"
