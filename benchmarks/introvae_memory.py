@@ -81,7 +81,17 @@ def main() -> None:
     for remat in map(int, args.remat.split(",")):
       config = settings(side, args.batch, bool(remat), args.accumulate)
       start = time.monotonic()
-      compiled = compile_step(config, args.topology)
+      try:
+        compiled = compile_step(config, args.topology)
+      except jax.errors.JaxRuntimeError as error:
+        # More than the chip has: the compiler says how much it would need.
+        line = next((x for x in str(error).splitlines() if "memory" in x), "")
+        print(
+          f"{side:5d} {args.batch:5d} {args.accumulate:5d} {remat:5d}"
+          f"  does not compile: {line.strip() or error}",
+          flush=True,
+        )
+        continue
       found = compiled.memory_analysis()
       state = (
         found.argument_size_in_bytes

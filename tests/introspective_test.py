@@ -114,3 +114,16 @@ def test_losses_of_the_wrong_rank_are_refused():
   ):
     with pytest.raises(AssertionError):
       loss()
+
+
+def test_losses_of_unlike_shapes_are_refused():
+  column, row = jnp.ones((3, 1)), jnp.ones(3)
+  weights = {"alpha": 1.0, "beta": 1.0}
+  with pytest.raises(AssertionError, match="shapes"):
+    introspective.encoder_loss(row, [column], row, **weights)
+  with pytest.raises(AssertionError, match="shapes"):
+    introspective.decoder_loss([jnp.ones(4)], row, **weights)
+  with pytest.raises(AssertionError, match="shape"):
+    introspective.scaled_elbo(
+      jnp.ones(4), jnp.ones(1), scale=1.0, beta_reconstruction=1.0, beta_kl=1.0
+    )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
+from genlat.methods import introspection
 from tests import shipped
 
 SIDE = 8
@@ -35,7 +36,9 @@ GOOD = {
     ({"kl_fake": 40.0}, "KL_fake has been below.*alpha_encoder"),
     ({"hinge_active": 0.0}, "hinge has not been active.*introvae.margin"),
     ({"spread": 0.1}, "nearly alike.*introvae.beta"),
-    ({"kl_real": 1e5, "kl_fake": 1e6}, "explodes.*optimizer.lr"),
+    ({"kl_real": 1e5, "kl_fake": 1e6}, "KL_fake explodes.*optimizer.lr"),
+    ({"kl_fake": 1e6, "hinge_active": 0.0}, "KL_fake explodes"),
+    ({"kl_rec": 1e6}, "KL_rec explodes"),
   ],
 )
 def test_a_sick_game_names_the_key_to_change(change, word):
@@ -65,6 +68,16 @@ def test_a_sick_game_names_the_key_to_change(change, word):
 def test_impossible_values_are_named(key, value, word):
   with pytest.raises(ValueError, match=word):
     method((key, value))
+
+
+def test_parts_of_one_image_have_no_spread_to_judge():
+  one = jnp.ones((1, 4, 4, 1))
+  assert introspection.spread(one, 0.5 * one) == 1.0
+  config = shipped.config("introvae_mnist", "smoke")
+  config.introvae.regulariser = "age"
+  config.batch_size = config.optimizer.accumulate = 8
+  with pytest.raises(ValueError, match="leaves fewer than 2"):
+    shipped.build(config)
 
 
 def test_turns_that_cut_the_batch_unlike_are_refused():

@@ -64,6 +64,7 @@ def encoder_loss(
   Returns:
     Like the inputs, which are all `[B]` or broadcast to it.
   """
+  _check_alike(energy, *hinges, reconstruction)
   return energy + alpha * sum(hinges) + beta * reconstruction
 
 
@@ -81,8 +82,19 @@ def decoder_loss(
     reconstruction: as for `encoder_loss`.
     alpha: weight of each energy.
     beta: weight of the reconstruction.
+
+  Returns:
+    Like the inputs, which are all `[B]` or broadcast to it.
   """
+  _check_alike(*energies, reconstruction)
   return alpha * sum(energies) + beta * reconstruction
+
+
+def _check_alike(*values: Mean) -> None:
+  """Raises AssertionError unless all are `[]` or of one `[B]`."""
+  shapes = {jnp.shape(value) for value in values} - {()}
+  if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
+    raise AssertionError(f"losses of one batch have shapes {shapes}")
 
 
 def batch_statistics_kl(codes: jax.Array) -> jax.Array:
@@ -131,4 +143,5 @@ def scaled_elbo(
     beta_kl: b_k for real images, b_n for made ones.
   """
   chex.assert_rank([reconstruction, kl], 1)
+  chex.assert_equal_shape([reconstruction, kl])
   return -scale * (beta_reconstruction * reconstruction + beta_kl * kl)

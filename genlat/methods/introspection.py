@@ -298,8 +298,10 @@ def spread(made: jax.Array, real: jax.Array) -> jax.Array:
     real: images `[B, ...]`.
 
   Returns:
-    `[]`, without gradient.
+    `[]`, without gradient; 1 where one image alone has no pair.
   """
+  if len(made) < 2:
+    return jnp.ones(())
   ratio = made.var(0).sum() / jnp.maximum(real.var(0).sum(), 1e-12)
   return lax.stop_gradient(jnp.sqrt(ratio))
 

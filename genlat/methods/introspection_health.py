@@ -13,7 +13,7 @@ def ailments(
   Args:
     history: metrics of logged steps, oldest first.
     cure: what to do where samples' KL lies below that of real images.
-    explosion: KL of real images, nats, that none should reach.
+    explosion: KL of images of any kind, nats, that none should reach.
   """
   # Only the game itself is judged: in the pretraining `game` is 0.
   window = [m for m in history if m.get("game")][-LONG:]
@@ -26,7 +26,11 @@ def ailments(
       "KL_fake has been below KL_real for long: the encoder takes samples for"
       f" real; {cure}"
     )
-  if over(lambda m: m.get("hinge_active", 1.0) == 0.0):
+  kinds = [k for k in ("kl_real", "kl_rec", "kl_fake") if k in window[-1]]
+  largest = max(kinds, key=lambda k: window[-1][k])
+  explodes = over(lambda m: max(m[k] for k in kinds) > explosion)
+  # Where KLs explode a higher margin would only let them grow.
+  if not explodes and over(lambda m: m.get("hinge_active", 1.0) == 0.0):
     lines.append(
       "the hinge has not been active for long: no made image is below the"
       " margin, and nothing pushes samples away; raise config.introvae.margin"
@@ -39,9 +43,10 @@ def ailments(
       " reconstruction more weight (config.introvae.beta,"
       " config.soft_introvae.beta_reconstruction)"
     )
-  if over(lambda m: m["kl_real"] > explosion):
+  if explodes:
+    name = largest.replace("kl", "KL")
     lines.append(
-      f"KL_real explodes: {window[-1]['kl_real']:.0f} nats; lower"
+      f"{name} explodes: {window[-1][largest]:.0f} nats; lower"
       " config.optimizer.lr, or begin with config.introspection.pretrain"
     )
   return lines

@@ -89,6 +89,12 @@ class Introvae(Introspection):
         raise ValueError(
           f"config.introvae.{key} must be at least 0; got {block[key]}"
         )
+    parts = optimizers.settings_of(config, "encoder").accumulate
+    if block.regulariser == "age" and config.batch_size < 2 * parts:
+      raise ValueError(
+        "config.introvae.regulariser age takes the spread of codes of a part:"
+        f" batch_size {config.batch_size} in {parts} parts leaves fewer than 2"
+      )
     nets = Autoencoding.from_config(config, image_shape, statistics=2)
     return cls(
       nets=nets,
