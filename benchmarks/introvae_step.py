@@ -2,18 +2,92 @@
 
   python -m benchmarks.introvae_step --side=64 --batch=16
 
-The channel widths of configs/introvae_faces{64,128,256}.py. Needs
-`pip install torch psutil`.
+The networks, weights and margin of configs/introvae_faces{64,128,256}.py, once
+checked to be the same function in both. Needs `pip install torch psutil`.
 """
 
+import argparse
+import copy
 import importlib
 
 import jax
 import numpy as np
 import torch
+from ml_collections import ConfigDict
 
 from benchmarks import alternate, genlat_rivals, torch_introvae
+from genlat import data as datasets
 from genlat import run as runs
+
+ALIKE, SGD = 1e-3, 1e-4
+
+
+def settings(args: argparse.Namespace) -> ConfigDict:
+  """The shipped configuration at a batch of one's own."""
+  module = importlib.import_module(f"configs.introvae_faces{args.side}")
+  config = module.get_config().unlock()
+  config.batch_size, config.model.dtype = args.batch, "float32"
+  config.data.flip = False
+  return config
+
+
+def numbers(run: runs.Run) -> torch_introvae.Numbers:
+  """What the game is played with."""
+  method, config = run.method, run.config
+  return torch_introvae.Numbers(
+    channels=tuple(config.model.channels),
+    latent=config.model.latent,
+    margin=method.margin,
+    alpha_encoder=method.alpha_encoder,
+    alpha_decoder=method.alpha_decoder,
+    weight=method.weight,
+    lr=config.optimizer.lr,
+  )
+
+
+def check_alike(config: ConfigDict, source: datasets.Source) -> None:
+  """Raises SystemExit where a step of SGD is not the same in both.
+
+  Of networks an eighth as wide: that takes seconds.
+  """
+  config = copy.deepcopy(config)
+  config.model.channels = tuple(c // 8 for c in config.model.channels)
+  config.optimizer.name, config.optimizer.lr = "sgd", SGD
+  config.introspection.pretrain = 0.0
+  run = genlat_rivals.make_run(config, source)
+  game = torch_introvae.Game(numbers(run), last=False, fused=False)
+  game.adam = [torch.optim.SGD(n.parameters(), lr=SGD) for n in game.nets]
+  state, key = runs.initial_state(run), jax.random.key(1)
+  game.adopt(state.params)
+  pixels = source.read(np.arange(config.batch_size))["image"]
+  batch = {"image": pixels / np.float32(255.0)}
+  drawn = run.method.draws(batch, key)
+  after, metrics = jax.jit(run.method.train_step)(state, batch, key)
+  losses = game.step(
+    torch.from_numpy(batch["image"]).permute(0, 3, 1, 2),
+    torch.from_numpy(np.array(drawn["noise"][:, 0])),
+    torch.from_numpy(np.array(drawn["prior"])),
+  )
+  error = max(
+    abs(float(a) - float(b)) / abs(float(b))
+    for a, b in zip(
+      losses, (metrics["loss"], metrics["loss_decoder"]), strict=True
+    )
+  )
+  wanted, start = copy.deepcopy(game), copy.deepcopy(game)
+  wanted.adopt(after.params)
+  start.adopt(state.params)
+  moves = [
+    [p.detach() for net in g.nets for p in net.parameters()]
+    for g in (game, wanted, start)
+  ]
+  worst = max(
+    float((a - b).abs().max() / (b - c).abs().max())
+    for a, b, c in zip(*moves, strict=True)
+  )
+  print(f"losses differ by {error:.1e}, moves of SGD by up to {worst:.1e}")
+  if not max(error, worst) < ALIKE:
+    raise SystemExit("the networks are not the same function")
 
 
 def main() -> None:
@@ -23,10 +97,9 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=16)
   parser.add_argument("--steps", type=int, default=1, help="steps a call")
   args = parser.parse_args()
-  module = importlib.import_module(f"configs.introvae_faces{args.side}")
-  config = module.get_config().unlock()
-  config.batch_size, config.model.dtype = args.batch, "float32"
-  config.data.flip = False
+  if jax.default_backend() != "cpu":
+    raise SystemExit("both sides run on the CPU: set JAX_PLATFORMS=cpu")
+  config = settings(args)
   channels, latent = tuple(config.model.channels), config.model.latent
   shape = (args.side, args.side, 3)
   source = genlat_rivals.random_source(2 * args.batch, shape)
@@ -34,10 +107,11 @@ def main() -> None:
   parameters = torch_introvae.count(channels, latent)
   if parameters != genlat_rivals.count(run):
     raise SystemExit(f"{parameters} parameters, not {genlat_rivals.count(run)}")
+  check_alike(config, source)
   pixels = source.read(np.arange(args.batch))["image"]
   images = torch.from_numpy(pixels / np.float32(255.0)).permute(0, 3, 1, 2)
   rivals = [genlat_rivals.rival("genlat", run, args.steps)]
-  rivals += torch_introvae.rivals(channels, latent, images, args.steps)
+  rivals += torch_introvae.rivals(numbers(run), images, args.steps)
   title = f"IntroVAE {args.side}x{args.side}, channels {channels},"
   alternate.report(
     f"{title} {parameters:,} parameters, batch {args.batch}, float32",

@@ -5,14 +5,38 @@ the graph that the first one kept, as the official code does, without its
 in-place fault (the graph is only walked through the decoder).
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.alternate import Rival
 
-MARGIN, ALPHA, BETA = 110.0, 0.25, 0.5
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+  """Of the game.
+
+  Attributes:
+    channels: width after each halving.
+    latent: dimensions of a code.
+    margin: m, nats.
+    alpha_encoder: weight of each hinge.
+    alpha_decoder: weight of each energy.
+    weight: of the squared error, summed over pixels.
+    lr: Adam's rate.
+  """
+
+  channels: tuple[int, ...]
+  latent: int
+  margin: float
+  alpha_encoder: float
+  alpha_decoder: float
+  weight: float
+  lr: float
 
 
 class Residual(nn.Module):
@@ -35,6 +59,25 @@ class Residual(nn.Module):
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     """The block."""
     return self.leak(self.norm(self.branch(x) + self.skip(x)))
+
+  def adopt(self, weights: Mapping[str, Any]) -> None:
+    """Takes the weights of genlat's block."""
+    for part, name in ((0, "conv_1"), (3, "conv_2")):
+      _fill(self.branch[part], weights[name])
+    _fill(self.branch[1], weights["norm_1"]["batch"])
+    _fill(self.norm, weights["norm_2"]["batch"])
+    if "skip" in weights:
+      _fill(self.skip, weights["skip"])
+
+
+def _fill(layer: nn.Module, weights: Mapping[str, Any]) -> None:
+  """Copies kernel or scale, and bias, into a layer."""
+  kernel = np.asarray(weights.get("kernel", weights.get("scale")))
+  turned = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[kernel.ndim]
+  with torch.no_grad():
+    layer.weight.copy_(torch.from_numpy(kernel.transpose(turned).copy()))
+    if "bias" in weights:
+      layer.bias.copy_(torch.from_numpy(np.array(weights["bias"])))
 
 
 def encoder(channels: Sequence[int], latent: int) -> nn.Module:
@@ -69,47 +112,92 @@ def decoder(channels: Sequence[int], latent: int) -> nn.Module:
 class Game:
   """Both networks, their optimisers, and one step."""
 
-  def __init__(
-    self, channels: Sequence[int], latent: int, *, last: bool, fused: bool
-  ) -> None:
+  def __init__(self, numbers: Numbers, *, last: bool, fused: bool) -> None:
     """Builds networks.
 
     Args:
-      channels: width after each halving.
-      latent: dimensions of a code.
+      numbers: of the game.
       last: whether channels lie last in memory.
       fused: whether Adam is one kernel.
     """
-    self.nets = [encoder(channels, latent), decoder(channels, latent)]
+    self.numbers = numbers
+    shape = numbers.channels, numbers.latent
+    self.nets = [encoder(*shape), decoder(*shape)]
     if last:
       self.nets = [n.to(memory_format=torch.channels_last) for n in self.nets]
     self.adam = [
-      torch.optim.Adam(n.parameters(), lr=2e-4, fused=fused) for n in self.nets
+      torch.optim.Adam(n.parameters(), lr=numbers.lr, fused=fused)
+      for n in self.nets
     ]
-    self.latent = latent
 
-  def step(self, x: torch.Tensor) -> None:
-    """The encoder's move, then the decoder's."""
+  def adopt(self, params: Mapping[str, Any]) -> None:
+    """Takes the weights of genlat's networks, arrays by name."""
+    levels = range(1, len(self.numbers.channels) + 1)
+    down = [f"block_{k}" for k in levels[:-1]] + ["block_last"]
+    up = [f"block_{k}" for k in reversed(levels)] + ["block_0"]
+    for net, ours, names in (
+      (self.nets[0], params["encoder"], down),
+      (self.nets[1], params["decoder"], up),
+    ):
+      blocks = [part for part in net if isinstance(part, Residual)]
+      for block, name in zip(blocks, names, strict=True):
+        block.adopt(ours[name])
+    first, last = self.nets[0], self.nets[1]
+    _fill(first[0], params["encoder"]["stem"])
+    _fill(first[1], params["encoder"]["stem_norm"]["batch"])
+    _fill(last[-1], params["decoder"]["head"])
+    # Maps have channels last where they meet genlat's dense layers.
+    width = self.numbers.channels[-1]
+    seen = np.arange(16 * width).reshape(4, 4, width).transpose(2, 0, 1).ravel()
+    head, stem = params["encoder"]["head"], params["decoder"]["stem"]
+    _fill(first[-1], {**head, "kernel": np.asarray(head["kernel"])[seen]})
+    turned = {name: np.asarray(stem[name])[..., seen] for name in stem}
+    _fill(last[0], turned)
+
+  def step(
+    self,
+    x: torch.Tensor,
+    noise: torch.Tensor | None = None,
+    prior: torch.Tensor | None = None,
+  ) -> tuple[torch.Tensor, torch.Tensor]:
+    """The encoder's move, then the decoder's.
+
+    Args:
+      x: `[B, 3, S, S]`.
+      noise: of the posterior's draw, `[B, latent]`; None = drawn.
+      prior: codes of the made images, likewise.
+
+    Returns:
+      The losses of both turns, the second with the reconstruction.
+    """
+    game = self.numbers
     phi, theta = (list(n.parameters()) for n in self.nets)
     mean, log_var = self.nets[0](x).chunk(2, 1)
-    z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
-    fake = self.nets[1](torch.randn(len(x), self.latent))
+    noise = torch.randn_like(mean) if noise is None else noise
+    z = mean + torch.exp(0.5 * log_var) * noise
+    fake = self.nets[1](
+      torch.randn(len(x), game.latent) if prior is None else prior
+    )
     image = self.nets[1](z)
     made = [image.detach().requires_grad_(), fake.detach().requires_grad_()]
-    error = 0.5 * (image - x).square().flatten(1).sum(1).mean()
-    loss = _kl(mean, log_var).mean() + BETA * error
+    error = game.weight * (image - x).square().flatten(1).sum(1).mean()
+    loss = _kl(mean, log_var).mean() + error
     for y in made:
       energy = _kl(*self.nets[0](y.detach()).chunk(2, 1))
-      loss = loss + ALPHA * torch.relu(MARGIN - energy).mean()
+      hinge = torch.relu(game.margin - energy).mean()
+      loss = loss + game.alpha_encoder * hinge
     self._move(0, phi, torch.autograd.grad(loss, phi, retain_graph=True))
+    first = loss.detach()
 
     loss = torch.zeros(())
     for y in made:
-      loss = loss + ALPHA * _kl(*self.nets[0](y).chunk(2, 1)).mean()
+      energy = _kl(*self.nets[0](y).chunk(2, 1)).mean()
+      loss = loss + game.alpha_decoder * energy
     sent = list(torch.autograd.grad(loss, made))
-    wanted = BETA * (image.detach() - x) / len(x)
+    wanted = 2.0 * game.weight * (image.detach() - x) / len(x)
     back = [sent[0] + wanted, sent[1]]
     self._move(1, theta, torch.autograd.grad([image, fake], theta, back))
+    return first, loss.detach() + error.detach()
 
   def _move(
     self,
@@ -132,27 +220,24 @@ def count(channels: Sequence[int], latent: int) -> int:
   return sum(p.numel() for net in nets for p in net.parameters())
 
 
-def rivals(
-  channels: Sequence[int], latent: int, batch: torch.Tensor, steps: int
-) -> list[Rival]:
+def rivals(numbers: Numbers, batch: torch.Tensor, steps: int) -> list[Rival]:
   """Eager, and channels last with a fused Adam.
 
   Args:
-    channels: width after each halving.
-    latent: dimensions of a code.
+    numbers: of the game.
     batch: float32 `[B, 3, S, S]`.
     steps: number of steps a call makes.
   """
   return [
     _rival(
       "PyTorch eager",
-      Game(channels, latent, last=False, fused=False),
+      Game(numbers, last=False, fused=False),
       batch,
       steps,
     ),
     _rival(
       "PyTorch channels_last",
-      Game(channels, latent, last=True, fused=True),
+      Game(numbers, last=True, fused=True),
       batch.contiguous(memory_format=torch.channels_last),
       steps,
     ),

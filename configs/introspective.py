@@ -72,6 +72,9 @@ def finish(config: ConfigDict, words: str, **script: float | int) -> ConfigDict:
     **script: what the official script has otherwise, by the last word of the
       key: `margin`, `beta`, `alpha_encoder`, `batch_size`, `pretrain`.
   """
+  # `vae` takes its weights from what stands before it.
+  if "vae" in words.split(",") and words.split(",")[-1] not in ("vae", "smoke"):
+    raise ValueError(f"presets {words!r}: name vae after the others")
   presets = {"vae": vae}
   if config.method == "introvae":
     own = functools.partial(official, **script)

@@ -1,8 +1,9 @@
 """Soft-IntroVAE on any folder or zip of faces, 64x64: arXiv:2012.13253.
 
-Give the images by `--config.data.path`. Widths of the official code at 128
-pixels; its README gives no weights for these images, so they are those of
-CIFAR-10. Presets `bootstrap`, `vae`: configs/introspective.py.
+Give the images by `--config.data.path`. Widths are genlat's, after those of
+the official code at 128 pixels; its README gives no weights for these images,
+so they are those of CIFAR-10. Presets `bootstrap`, `vae`:
+configs/introspective.py.
 """
 
 from ml_collections import ConfigDict

@@ -150,3 +150,12 @@ def test_presets_build(name, words):
   batch = {"image": jnp.zeros((4, SIDE, SIDE, 1))}
   state = jax.eval_shape(made.init, jax.random.key(0), batch)
   jax.eval_shape(made.train_step, state, batch, jax.random.key(0))
+
+
+def test_a_vae_takes_its_weights_from_the_presets_before_it():
+  weight = lambda words: (
+    shipped.config("introvae_celebahq256", words).vae.reconstruction
+  )
+  assert weight("official,vae") == 2.0 * weight("vae") == 0.05
+  with pytest.raises(ValueError, match="name vae after the others"):
+    shipped.config("introvae_celebahq256", "vae,official")
