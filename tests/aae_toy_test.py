@@ -58,6 +58,8 @@ def game() -> Aae:
   config.model.latent, config.optimizer.lr = 2, 1e-3
   adversarial.switches(config, "ac")
   config.aae.fools_by_copies = False
+  # Two numbers in place of features: the weights of those are too much.
+  config.aae.reconstruction = config.aae.encoder_reconstruction = 1.0
   made = aae_config.make(config, (8, 8, 1))
   rules = dataclasses.replace(made["game"], image_shape=(1, 1, 2), trunk=64)
   nets = {
