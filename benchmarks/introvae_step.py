@@ -19,7 +19,8 @@ from benchmarks import alternate, genlat_rivals, torch_introvae
 from genlat import data as datasets
 from genlat import run as runs
 
-ALIKE, SGD = 1e-3, 1e-4
+# Of losses, and of moves, whose smallest entries are rounding of batch sums.
+ALIKE, MOVES, SGD = 1e-5, 1e-2, 1e-4
 
 
 def settings(args: argparse.Namespace) -> ConfigDict:
@@ -86,7 +87,7 @@ def check_alike(config: ConfigDict, source: datasets.Source) -> None:
     for a, b, c in zip(*moves, strict=True)
   )
   print(f"losses differ by {error:.1e}, moves of SGD by up to {worst:.1e}")
-  if not max(error, worst) < ALIKE:
+  if not (error < ALIKE and worst < MOVES):
     raise SystemExit("the networks are not the same function")
 
 
