@@ -81,16 +81,13 @@ def main() -> None:
     for remat in map(int, args.remat.split(",")):
       config = settings(side, args.batch, bool(remat), args.accumulate)
       start = time.monotonic()
+      row = f"{side:5d} {args.batch:5d} {args.accumulate:5d} {remat:5d}"
       try:
         compiled = compile_step(config, args.topology)
       except jax.errors.JaxRuntimeError as error:
         # More than the chip has: the compiler says how much it would need.
         line = next((x for x in str(error).splitlines() if "memory" in x), "")
-        print(
-          f"{side:5d} {args.batch:5d} {args.accumulate:5d} {remat:5d}"
-          f"  does not compile: {line.strip() or error}",
-          flush=True,
-        )
+        print(f"{row}  does not compile: {line.strip() or error}", flush=True)
         continue
       found = compiled.memory_analysis()
       state = (
@@ -106,8 +103,7 @@ def main() -> None:
       gib = [x / 2**30 for x in (sum(parts), *parts)]
       flops = compiled.cost_analysis()["flops"] / 1e12
       print(
-        f"{side:5d} {args.batch:5d} {args.accumulate:5d} {remat:5d}"
-        f" {gib[0]:8.2f} ({gib[1]:.2f} {gib[2]:.2f} {gib[3]:.2f})"
+        f"{row} {gib[0]:8.2f} ({gib[1]:.2f} {gib[2]:.2f} {gib[3]:.2f})"
         f" {flops:8.2f} {time.monotonic() - start:6.0f}",
         flush=True,
       )

@@ -111,7 +111,6 @@ def make(
   block = config.aae
   game = _game(config, image_shape)
   nets = _networks(config, game)
-  memories = {}
   turns: dict[str, tuple[str, ...]] = {
     "code_discriminator": ("code_discriminator",),
     "encoder": ("encoder",),
@@ -124,8 +123,8 @@ def make(
     makers += ("decoder",) if block.decoder_in_both else ()
     if makers:
       turns["generator"] = makers
-    if "decoder" in makers:
-      memories["generator"] = "decoder"
+  twice = "decoder" in turns.get("generator", ())
+  memories = {"generator": "decoder"} if twice else {}
   players = optimizers.players(config, turns, memories=memories)
   return {"nets": nets, "players": players, "game": game}
 

@@ -99,45 +99,42 @@ def for_run(
     return by_file(source, path, "train", settings.size)
   keys = ("size", "steps", "batch_size", "lr", "margin", "forget")
   recipe = captions.Recipe(**{k: settings[k] for k in keys}, seed=seed)
-  encoder = _encoder(source, settings, recipe, directory, say)
+  own = directory / ENCODER
+  begun = (directory / "run.json").exists() or any(
+    (directory / "checkpoints").glob("[0-9]*")
+  )
+  if begun and not own.exists():
+    raise ValueError(
+      f"{directory} holds a run without {ENCODER}: put its encoder of"
+      " captions back, or give another --workdir"
+    )
+  if begun:
+    encoder = captions.read(own)
+  else:
+    encoder = _new_encoder(source, settings, recipe, own, say)
   if encoder.size != settings.size:
     raise ValueError(
       f"the encoder of captions gives {encoder.size} dimensions: set"
       f" config.text.size to that, it is {settings.size}"
     )
-  own = directory / ENCODER
   # Never unlinked: a process that comes late would take what the first wrote.
-  if jax.process_index() == 0 and not _holds(own, encoder):
+  if jax.process_index() == 0 and not begun:
     encoder.write(own)
   return by_encoder(source, encoder)
 
 
-def _holds(path: pathlib.Path, encoder: Captions) -> bool:
-  """Whether a file is this encoder's."""
-  try:
-    return captions.read(path).sha256 == encoder.sha256
-  except ValueError:
-    return False
-
-
-def _encoder(
+def _new_encoder(
   source: Any,
   settings: ConfigDict,
   recipe: captions.Recipe,
-  directory: pathlib.Path,
+  own: pathlib.Path,
   say: Callable[[str], None],
 ) -> Captions:
-  """The run's encoder: the one it has, another's, or one trained now."""
-  own, wanted = directory / ENCODER, captions.origin(source, recipe)
-  begun = any((directory / "checkpoints").glob("[0-9]*"))
-  if begun or (directory / "run.json").exists():
-    if not own.exists():
-      raise ValueError(
-        f"{directory} holds a run without {ENCODER}: put its encoder of"
-        " captions back, or give another --workdir"
-      )
-    return captions.read(own)
-  # Without a run beside it a file is what a refused or killed start left.
+  """The encoder of a new run: another's, or one trained now.
+
+  Without a run beside it the file `own` is what a refused or killed start left.
+  """
+  wanted = captions.origin(source, recipe)
   if settings.encoder:
     encoder = captions.read(pathlib.Path(settings.encoder).expanduser())
     if encoder.origin != wanted:
