@@ -1,5 +1,7 @@
 """Laws of priors that are fitted to codes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ def codes(n: int = 4000) -> np.ndarray:
   return MEAN + draws @ np.linalg.cholesky(COV).T
 
 
-def ring(n: int = 2048) -> np.ndarray:
+def ring(n: int = 2000) -> np.ndarray:
   """Eight Gaussians on a circle."""
   rng = np.random.default_rng(1)
   angle = 2 * np.pi * rng.integers(8, size=n) / 8
@@ -43,6 +45,12 @@ FLOW = FlowPrior(
   lr=3e-3,
 )
 LAWS = {"gaussian": Gaussian(), "mixture": Mixture(8), "flow": FLOW}
+
+
+@functools.cache
+def on_ring(name: str):
+  """The prior's parameters, fitted to the ring."""
+  return LAWS[name].fit(ring(), 0)
 
 
 def nll(law, params, z) -> float:
@@ -75,8 +83,7 @@ def test_a_mixture_of_one_is_the_gaussian():
 
 @pytest.mark.parametrize("name", ["mixture", "flow"])
 def test_a_richer_prior_beats_the_gaussian_on_a_ring_and_covers_it(name):
-  z, law = ring(), LAWS[name]
-  params = law.fit(z, 0)
+  z, law, params = ring(), LAWS[name], on_ring(name)
   gaussian = LAWS["gaussian"]
   assert nll(law, params, z) < nll(gaussian, gaussian.fit(z, 0), z) - 0.5
   draws = np.asarray(law.sample(params, jax.random.key(0), 2000))
@@ -97,8 +104,7 @@ def test_samples_have_the_moments_of_the_codes(name):
 
 @pytest.mark.parametrize("name", ["gaussian", "mixture", "flow"])
 def test_a_density_integrates_to_one(name):
-  law = LAWS[name]
-  params = law.fit(ring(512), 0)
+  law, params = LAWS[name], on_ring(name)
   side = np.linspace(-5.0, 5.0, 401)
   points = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
   density = np.exp(law.log_prob(params, jnp.asarray(points, jnp.float32)))
@@ -107,8 +113,7 @@ def test_a_density_integrates_to_one(name):
 
 @pytest.mark.parametrize("name", ["gaussian", "mixture", "flow"])
 def test_a_stored_prior_is_the_same_law(name, tmp_path):
-  law = LAWS[name]
-  params = law.fit(ring(512), 0)
+  law, params = LAWS[name], on_ring(name)
   priors.save(tmp_path, 7, Fitted(name, law, params))
   assert priors.load(tmp_path, 8) is None
   back = priors.load(tmp_path, 7)

@@ -22,7 +22,7 @@ RED, BLUE = "a small red circle on white", "a large blue square on black"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> pathlib.Path:
-  """Two steps, then two more from the checkpoint."""
+  """Four steps."""
   directory = tmp_path_factory.mktemp("run")
   config = shipped.config(
     "lp_aae_text_shapes",
@@ -30,14 +30,9 @@ def run(tmp_path_factory) -> pathlib.Path:
     log__tensorboard=False,
     optimizer__lr=0.03,
     data__count=64,
+    steps=4,
   )
-  first = None
-  for steps in (2, 4):
-    config.steps = steps
-    train.train(config.copy_and_resolve_references().lock(), directory)
-    encoder = (directory / told.ENCODER).read_bytes()
-    first = first or encoder
-    assert encoder == first  # trained once, then frozen
+  train.train(config.lock(), directory)
   return directory
 
 
