@@ -66,8 +66,9 @@ class Pieces:
     return float(square.mean() if reduction == "mean" else square.sum() / ROWS)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize(
+  ("reduction", "copies"), [("mean", True), ("sum", False)]
+)
 def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
   made, state, batch = method(
     ("aae.reduction", reduction),
