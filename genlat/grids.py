@@ -103,7 +103,10 @@ def save_png(path: Path, array: np.ndarray) -> None:
 
 
 def curves(
-  jsonl_path: Path, png_path: Path, panels: Sequence[Sequence[str]]
+  jsonl_path: Path,
+  png_path: Path,
+  panels: Sequence[Sequence[str]],
+  shares: Sequence[str] = (),
 ) -> None:
   """Plots metrics over steps: one line a metric and split.
 
@@ -112,6 +115,7 @@ def curves(
     png_path: the picture to write.
     panels: metrics that share a panel; those the run does not have are left
       out. A name that ends in '*' is every metric that begins so.
+    shares: metrics from 0 to 1 with an axis of their own, on the right.
 
   Raises:
     ValueError: if the run has none of them.
@@ -130,8 +134,10 @@ def curves(
     )
   figure = Figure(figsize=(4.5 * len(shown), 3.2), layout="constrained")
   axes = np.ravel(figure.subplots(1, len(shown), squeeze=False))
-  for axis, names in zip(axes, shown, strict=True):
+  for left, names in zip(axes, shown, strict=True):
+    right = _right(left, names, shares)
     for name in names:
+      axis = right if name in shares else left
       having = [line for line in lines if name in line]
       for split in sorted({line["split"] for line in having}):
         points = [(x["step"], x[name]) for x in having if x["split"] == split]
@@ -141,15 +147,19 @@ def curves(
           values,
           marker="." if len(points) < 20 else "",
           linewidth=1,
+          linestyle="-" if axis is left else ":",
+          color=None if axis is left else "grey",
           label=split if len(names) == 1 else f"{name}, {split}",
         )
-    axis.set(xlabel="step", title=names[0] if len(names) == 1 else "")
+    left.set(xlabel="step", title=names[0] if len(names) == 1 else "")
+    drawn = left.get_lines()
     if len(names) > MANY:  # from first to last: dark to light
-      axis.set(title=f"{names[0]} to {names[-1]}")
-      for i, line in enumerate(axis.get_lines()):
-        line.set_color(colormaps["viridis"](i / len(axis.get_lines())))
+      left.set(title=f"{names[0]} to {names[-1]}")
+      for i, line in enumerate(drawn):
+        line.set_color(colormaps["viridis"](i / len(drawn)))
     else:
-      axis.legend()
+      extra = right.get_lines() if right is not left else []
+      left.legend(handles=[*drawn, *extra])
   _save(png_path, figure)
 
 
@@ -191,6 +201,17 @@ def _save(path: Path, figure: Any) -> None:
   picture = io.BytesIO()
   figure.savefig(picture, format="png", dpi=120)
   _replace(pathlib.Path(path), picture.getvalue())
+
+
+def _right(left: Any, names: Sequence[str], shares: Sequence[str]) -> Any:
+  """A second axis for shares beside other metrics, or the one there is."""
+  if not set(names) & set(shares) or not set(names) - set(shares):
+    return left
+  right = left.twinx()
+  right.set(
+    ylim=(-0.02, 1.02), ylabel=", ".join(n for n in names if n in shares)
+  )
+  return right
 
 
 def _matching(names: Sequence[str], known: set[str]) -> list[str]:

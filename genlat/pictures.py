@@ -18,11 +18,15 @@ CURVES = (
   ("reconstruction",),
   ("flow_nll",),
   ("kl",),
-  ("kl_real", "kl_rec", "kl_fake"),
-  ("hinge_active", "spread"),
+  ("kl_real", "kl_rec", "kl_fake", "hinge_active"),
+  ("spread",),
   ("kl_step/*",),
   ("error",),
+  ("code_discriminator", "code_adversarial"),
+  ("image_discriminator", "image_adversarial"),
+  ("surprise", "information", "information_ceiling"),
 )
+SHARES = ("hinge_active",)  # between 0 and 1 beside metrics that are not
 
 
 class Pictures:
@@ -42,6 +46,7 @@ class Pictures:
       run.config, run.method, state, run.train.image_shape, run.mesh
     )
     self.draw(model, step)
+    curves(run.workdir)
 
   def draw(self, model: Trained, step: int) -> None:
     """Draws samples, reconstructions and interpolations."""
@@ -74,7 +79,6 @@ class Pictures:
 
 def curves(directory: pathlib.Path) -> None:
   """Plots the run's curves from its metrics file, on one process."""
-  if jax.process_index() == 0:
-    grids.curves(
-      directory / "metrics.jsonl", directory / "images" / "curves.png", CURVES
-    )
+  log = directory / "metrics.jsonl"
+  if jax.process_index() == 0 and log.exists() and log.stat().st_size:
+    grids.curves(log, directory / "images" / "curves.png", CURVES, SHARES)

@@ -40,6 +40,9 @@ class Recorder:
         self._clock, self._from = time.monotonic(), step
       if not metrics:
         continue
+      method = self._run.method
+      if isinstance(method, Watched):
+        metrics = method.measured(metrics)
       self._logbook.write(step, metrics, "train")
       now = time.monotonic()
       done = (step - self._from) * config.batch_size

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from genlat import checks
+from genlat import state as states
 from tests import shipped
 
 ROWS = 6
@@ -45,9 +46,14 @@ class Pieces:
     prior = run("code_generator", data["noise"], told)
     prior_2 = run("code_generator", data["noise_2"], one_hot(data["label_2"]))
     self.copy = jnp.tanh(run("decoder", codes))
-    noise = jnp.tanh(run("decoder", prior_2))
+    self.noise = noise = jnp.tanh(run("decoder", prior_2))
     judge = lambda image: run("image_discriminator", image)
     self.real, self.made, self.again = map(judge, (x, noise, self.copy))
+    self.prior, self.codes, self.mix = prior, codes, data["mix"]
+    self.judges = {
+      "image_discriminator": lambda image: judge(image).logits,
+      "code_discriminator": lambda code: run("code_discriminator", code, told),
+    }
     self.code_real = np.asarray(run("code_discriminator", prior, told))
     self.code_made = np.asarray(run("code_discriminator", codes, told))
     self.surprise, self.wrong = (
@@ -59,6 +65,16 @@ class Pieces:
   @staticmethod
   def _surprise(logits: jax.Array, labels: jax.Array) -> float:
     return -float(jax.nn.log_softmax(logits)[jnp.arange(ROWS), labels].mean())
+
+  def slope(self, net: str, real, made, column: int) -> float:
+    """(norm - 1)^2 of a critic's slope, image by image."""
+    judge, found = self.judges[net], []
+    for i in range(ROWS):
+      share = self.mix[i, column]
+      point = share * real + (1 - share) * made
+      one = lambda x, i=i, point=point: judge(point.at[i].set(x))[i]
+      found.append(jnp.sqrt((jax.jit(jax.grad(one))(point[i]) ** 2).sum()))
+    return float(np.mean((np.array(found) - 1.0) ** 2))
 
   def error(self, reduction: str) -> float:
     """J_rec between features."""
@@ -125,27 +141,113 @@ def test_undecided_judges_lose_their_bits():
   _, (found, _) = turn(state, params, data)
   np.testing.assert_allclose(found["image_discriminator"], 3 * bit, rtol=1e-5)
   _, (found, _) = jax.jit(made.generator_turn)(state, params, data)
-  np.testing.assert_allclose(found["information"], 0.0, atol=1e-5)
+  np.testing.assert_allclose(found["surprise"], math.log(10), rtol=1e-5)
+  assert "information" not in found  # H of the data's labels is not known
+  free, start, batch = method(name="lp_aae_unsupervised_mnist")
+  data = free.draws(batch, jax.random.key(0))
+  _, (found, _) = jax.jit(free.generator_turn)(start, start.params, data)
+  np.testing.assert_allclose(found["information_ceiling"], math.log(10))
+  np.testing.assert_allclose(
+    found["information"], math.log(10) - found["surprise"], rtol=1e-5
+  )
 
 
-@pytest.mark.parametrize(
-  "who", ["code_discriminator", "image_discriminator", "generator"]
-)
-def test_a_step_down_lowers_its_own_loss(who):
-  made, state, batch = method()
-  # New weights of 0.02 make flat losses: larger ones have slopes to speak of.
-  large = jax.tree.map(lambda p: 8.0 * p if p.ndim > 1 else p, state.params)
-  state = state.replace(params=large)
+def opinions(made, state, data) -> dict[str, float]:
+  """Mean logits of both discriminators, higher for what is taken as real."""
+  params = state.params
+  codes, _ = made.posterior_codes(state, params, data)
+  judged = made.judged(data)
+  of_codes = lambda c: made.run(state, params, "code_discriminator", c, judged)
+  of_images = lambda x: made.judge(state, params, x, None)[0].logits
+  prior, prior_2 = (
+    made.prior_codes(state, params, data, phase)[0] for phase in ("", "_2")
+  )
+  image = lambda code: made.images_in(state, params, code)[0]
+  logits = {
+    "prior": of_codes(prior)[0],
+    "posterior": of_codes(codes)[0],
+    "real": of_images(data["image"]),
+    "sample": of_images(image(prior_2)),
+    "copy": of_images(image(codes)),
+  }
+  return {name: float(value.mean()) for name, value in logits.items()}
+
+
+# What each player wants of the judges, as signs: no sign of a loss is read.
+WISHES = {
+  "code_discriminator": {"prior": 1, "posterior": -1},
+  "encoder": {"posterior": 1},
+  "image_discriminator": {"real": 2, "sample": -1, "copy": -1},
+  "generator": {"sample": 1, "copy": 1},
+}
+
+
+@pytest.mark.parametrize("who", WISHES)
+def test_a_player_s_step_brings_what_it_wants(who):
+  made, state, batch = method(
+    ("aae.information", 1e-9),
+    ("aae.real_labels", 0.0),
+    ("aae.encoder_reconstruction", 0.0),
+    ("optimizer.lr", 1e-3),
+  )
   data = made.draws(batch, jax.random.key(0))
-  turn = lambda p: getattr(made, f"{who}_turn")(state, p, data)[0]
-  before, slope = jax.jit(jax.value_and_grad(turn))(state.params)
-  moving = {net: slope[net] for net in made.players[who].nets}
-  norm = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(moving)))
-  step = lambda p, g: p - 0.01 * g / norm
-  params = dict(state.params)
-  for net, g in moving.items():
-    params[net] = jax.tree.map(step, params[net], g)
-  assert float(jax.jit(turn)(params)) < float(before)
+  wish = lambda state: sum(
+    sign * opinions(made, state, data)[of] for of, sign in WISHES[who].items()
+  )
+  turn = lambda p, part: getattr(made, f"{who}_turn")(state, p, part)
+  after, _ = states.descend(state, made.players, who, turn, data)
+  assert wish(after) > wish(state)
+
+
+KINDS = {
+  "least_squares": (
+    lambda a: 0.5 * (a - 1) ** 2,
+    lambda a: 0.5 * a**2,
+    lambda a: 0.5 * (a - 1) ** 2,
+  ),
+  "hinge": (
+    lambda a: np.maximum(0, 1 - a),
+    lambda a: np.maximum(0, 1 + a),
+    lambda a: -a,
+  ),
+  "wasserstein": (lambda a: -a, lambda a: a, lambda a: -a),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_adversarial_losses_have_their_values(kind):
+  made, state, batch = method(
+    ("aae.code_loss", kind),
+    ("aae.image_loss", kind),
+    ("aae.penalty", 10.0),
+    ("aae.information", 1e-9),
+    ("aae.real_labels", 0.0),
+    ("model.normalisation", "none"),
+  )
+  data = made.draws(batch, jax.random.key(0))
+  p, (real, fake, fools) = Pieces(made, state, data), KINDS[kind]
+  a_real, a_made, a_again = (
+    np.asarray(j.logits) for j in (p.real, p.made, p.again)
+  )
+  error = made.game.encoder_reconstruction * p.error("mean")
+  wanted = {
+    "code_discriminator": real(p.code_real).mean() + fake(p.code_made).mean(),
+    "encoder": fools(p.code_made).mean() + error,
+    "image_discriminator": real(a_real).mean()
+    + (fake(a_made).mean() + fake(a_again).mean())
+    * (0.5 if kind == "wasserstein" else 1.0),
+    "generator": fools(a_made).mean() + fools(a_again).mean(),
+  }
+  if kind == "wasserstein":
+    for i, made_up in enumerate((p.noise, p.copy), 1):
+      slope = p.slope("image_discriminator", p.image, made_up, i)
+      wanted["image_discriminator"] += 0.5 * 10.0 * slope
+    wanted["code_discriminator"] += 10.0 * p.slope(
+      "code_discriminator", p.prior, p.codes, 0
+    )
+  for who, value in wanted.items():
+    loss, _ = jax.jit(getattr(made, f"{who}_turn"))(state, state.params, data)
+    np.testing.assert_allclose(loss, value, rtol=1e-4, err_msg=who)
 
 
 def test_the_second_phase_starts_where_the_first_ended():

@@ -134,3 +134,19 @@ def test_curves_are_drawn_from_the_log(tmp_path: pathlib.Path):
   ):
     grids.curves(log, tmp_path / "none.png", (("fid",),))
   assert not (tmp_path / "none.png").exists()
+
+
+def test_a_share_beside_other_metrics_has_an_axis_of_its_own(
+  tmp_path, monkeypatch
+):
+  figures = []
+  monkeypatch.setattr(grids, "_save", lambda path, f: figures.append(f))
+  log = tmp_path / "metrics.jsonl"
+  log.write_text('{"step": 1, "split": "train", "kl": 900, "active": 0.5}')
+  panels = (("kl", "active"), ("active",))
+  grids.curves(log, tmp_path / "curves.png", panels, ("active",))
+  both, alone, right = figures[0].axes
+  assert [len(a.get_lines()) for a in (both, alone, right)] == [1, 1, 1]
+  assert right.get_ylim() == (-0.02, 1.02) and both.get_ylim()[1] > 900
+  shown = [text.get_text() for text in both.get_legend().get_texts()]
+  assert shown == ["kl, train", "active, train"]

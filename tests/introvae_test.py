@@ -225,12 +225,16 @@ def test_the_pretraining_ends_by_itself():
   made, state = method(("introspection.pretrain", 0.2))
   assert made.pretrain == 2
   batch = {"image": data(made)["image"]}
-  step, games = jax.jit(made.train_step), []
+  step, games, logged = jax.jit(made.train_step), [], []
   for i in range(4):
     state, metrics = step(state, batch, jax.random.key(i))
     games.append(float(metrics["game"]))
+    logged.append(set(made.measured(jax.tree.map(float, metrics))))
   assert games == [0.0, 0.0, 1.0, 1.0]
   assert step._cache_size() == 1
+  # What the pretraining does not compute is not logged as 0.
+  assert logged[0] == {"loss", "reconstruction", "kl_real", "game"}
+  assert logged[3] == set(metrics) > {"kl_fake", "hinge_active"}
 
 
 def test_averages_move_with_the_passes_that_the_key_names():

@@ -196,7 +196,10 @@ class Aae(Networks):
         loss += adversarial.of_generator(again.logits, kind).mean()
     if game.informed:
       surprise = self.surprise(now, params, fake.trunk, data)
-      entropy = information.uniform_entropy(game.classes)
-      metrics["information"] = information.bound(surprise, entropy)
+      metrics["surprise"] = surprise
+      if game.condition == "unsupervised":  # H(s) of the data's is not known
+        ceiling = information.uniform_entropy(game.classes)
+        metrics["information"] = information.bound(surprise, ceiling)
+        metrics["information_ceiling"] = jnp.float32(ceiling)
       loss += game.information * surprise
     return loss, (metrics, moved)

@@ -33,6 +33,8 @@ PyTree = Any
 Data = dict[str, jax.Array]
 TURNS = {"encoder": ("encoder",), "decoder": ("decoder",)}
 STATISTICS = ("all", "real")
+# Metrics of the pretraining.
+PLAIN = ("loss", "reconstruction", "kl_real")
 # The encoder of the first turn's start, as the second turn's loss finds it.
 BEFORE = "encoder_before"
 
@@ -107,6 +109,12 @@ class Introspection(abc.ABC):
     )
     return state, metrics | more
 
+  def measured(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without the zeros of the pretraining."""
+    if metrics.get("game", 1.0):
+      return dict(metrics)
+    return {k: v for k, v in metrics.items() if k in (*PLAIN, "game")}
+
   def frozen(self) -> dict[str, Any]:
     """Weights of the perceptual network, where there is one."""
     return self.nets.observation.frozen()
@@ -154,9 +162,9 @@ class Introspection(abc.ABC):
       rec = self.reconstruction(raw, data["image"], state)
       kl = self.energy(mean, log_var)
       value = self.pretraining(kl, rec).mean()
-      metrics = {"reconstruction": rec.mean(), "kl_real": kl.mean()}
+      values = (value, rec.mean(), kl.mean())
       stats = {"encoder": enc, "decoder": dec}
-      return value, ({"loss": value, **metrics}, stats)
+      return value, (dict(zip(PLAIN, values, strict=True)), stats)
 
     losses = dict.fromkeys(self.players, loss)
     after, metrics = descend_together(state, self.players, losses, data)

@@ -233,6 +233,10 @@ class Lossy(Protocol):
 class Watched(Protocol):
   """A method that sees from its metrics when a run goes wrong."""
 
+  def measured(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of a step without those that it only has room for."""
+    ...
+
   def health(self, history: Sequence[Mapping[str, float]]) -> list[str]:
     """Lines that say what is wrong and name the key to change.
 
