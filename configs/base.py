@@ -233,6 +233,8 @@ def smoke(config: ConfigDict) -> None:
     config.aae.text_hidden, config.text.size, config.text.steps = 8, 12, 4
   if config.aae.condition == "text":  # no image is drawn smaller
     config.data.image_size, config.model.channels = 16, (4, 4, 8)
+    if config.data.random_crop:
+      config.data.image_size, config.data.random_crop = 20, 16
   config.draw.steps = min(config.draw.steps, 3)
   config.draw.hidden, config.draw.channels = 16, (3, 4)
   if config.method == "conv_draw_b":

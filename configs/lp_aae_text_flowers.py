@@ -13,7 +13,8 @@ from configs import adversarial
 def get_config(words: str = "") -> ConfigDict:
   """The learned prior given captions of flowers, at 64 pixels."""
   config = adversarial.text("flowers")
-  config.data.image_size = 64
+  # Of images of 76 pixels a random square and its mirror image, as Reed et al.
+  config.data.image_size, config.data.random_crop = 76, 64
   config.data.flip = True
   # One width more than at 32 pixels, so that the maps have the same sides.
   config.model.channels = (64, 128, 256, 512, 512)

@@ -1,4 +1,4 @@
-"""Text to image on drawn shapes: arXiv:1909.04443, section 5.4, at 32 pixels.
+"""Text to image on drawn shapes: arXiv:1909.04443, section V, at 32 pixels.
 
 Six of the 48 pairs of shape and colour are kept from training, to be asked for
 afterwards: `python -m experiments.aae_prompts WORKDIR`. Presets:

@@ -1,6 +1,6 @@
 """Do colour and shape come out as asked? A text model of drawn shapes, scored.
 
-  python -m experiments.aae_prompts WORKDIR [--n=N] [--out=FILE.png]
+  python -m experiments.aae_prompts WORKDIR [--n=N] [--steps=N] [--out=FILE.png]
 
 Every pair of shape and colour is asked for N times, over all sizes and grounds
 in turn, in words of the training captions and in others, a phrase never seen.
@@ -11,22 +11,24 @@ training images lacked (`config.data.withhold`) are counted apart.
 
 import argparse
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 import numpy as np
 
 import genlat
-from genlat import data, grids
+from genlat import data, evaluate, grids
 from genlat.data import synthetic
 from genlat.metrics import classifier
+from genlat.metrics.card import Card, write_score
+from genlat.metrics.features import QUANTISATION
 from genlat.trained import Trained
 
 PLAIN = synthetic.PHRASES[0]
 REWORDED = "one {colour} {shape} of {size} size over plain {background}"
 JUDGED = ("shape", "colour")
-STEPS = 3000  # of each classifier
+REAL = 5000  # test images at most
+STEPS = 3000  # of each classifier, unless told
 
 
 class Labelled:
@@ -70,7 +72,7 @@ class Judges:
     )
 
 
-def judges(model: Trained) -> Judges:
+def judges(model: Trained, steps: int) -> Judges:
   """Classifiers of shape and colour, trained on real shapes of all pairs."""
   config = model.config.data.copy_and_resolve_references().unlock()
   config.withhold = 0
@@ -78,7 +80,7 @@ def judges(model: Trained) -> Judges:
   return Judges(
     {
       name: classifier.trained(
-        Labelled(source, name), len(synthetic.ATTRIBUTES[name]), STEPS
+        Labelled(source, name), len(synthetic.ATTRIBUTES[name]), steps
       )
       for name in JUDGED
     }
@@ -114,11 +116,12 @@ def shares(right: np.ndarray) -> dict[str, float]:
   }
 
 
-def score(model: Trained, n: int, seed: int) -> dict[str, dict[str, float]]:
+def score(
+  model: Trained, judge: Judges, n: int, seed: int
+) -> dict[str, dict[str, float]]:
   """The table's rows by name."""
-  judge = judges(model)
   source = data.load(model.config.data, "test")
-  test = source.read(np.arange(min(len(source), 5000)))
+  test = source.read(np.arange(min(len(source), REAL)))
   real = judge.right(test["image"], test["attribute"][:, :2])
   without = synthetic.withheld(model.config.data.withhold)
   pairs = [(int(s), int(c)) for s, c in test["attribute"][:, :2]]
@@ -152,6 +155,27 @@ def sheet(model: Trained, seed: int) -> np.ndarray:
   return model.sample(len(lines), seed, text=lines)
 
 
+def card(model: Trained, judge: Judges, n: int, seed: int) -> Card:
+  """How the rows came about."""
+  source = data.load(model.config.data, "test")
+  batch = model.config.evaluation.batch_statistics
+  return Card(
+    network="; ".join(judge.by[name].description for name in JUDGED),
+    sha256=" ".join(judge.by[name].sha256 for name in JUDGED),
+    resize="",
+    quantisation=QUANTISATION,
+    reference=f"{source.name} {source.fingerprint[:16]}",
+    split="test",
+    reference_count=min(len(source), REAL),
+    sample_count=len(prompts(n, PLAIN)[0]),
+    ema=bool(model.state.ema),
+    normalisation="batch" if batch else "average",
+    sampler=f"{n} images a pair; captions {PLAIN!r} and {REWORDED!r}",
+    seed=seed,
+    model=evaluate.described(model),
+  )
+
+
 def main() -> None:
   """Prints the table and writes the sheet."""
   parser = argparse.ArgumentParser(
@@ -160,26 +184,20 @@ def main() -> None:
   parser.add_argument("workdir", type=pathlib.Path)
   parser.add_argument("--n", type=int, default=21, help="images a pair")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--steps", type=int, default=STEPS, help="of a judge")
   parser.add_argument("--out", type=pathlib.Path, help="sheet of all pairs")
   args = parser.parse_args()
   model = genlat.load(args.workdir)
   if not model.text or model.config.data.name != "shapes":
     raise SystemExit(f"{args.workdir} holds no text model of shapes")
-  rows = score(model, args.n, args.seed)
+  judge = judges(model, args.steps)
+  rows = score(model, judge, args.n, args.seed)
   print(f"step {model.step}")
   for name, row in rows.items():
     cells = "  ".join(f"{k} {row[k]:6.1%}" for k in ("shape", "colour", "both"))
     print(f"{name:28s} {cells}  of {row['images']}")
-  path = args.workdir / "evaluation" / "prompts.json"
-  path.parent.mkdir(exist_ok=True)
-  card = {
-    "step": model.step,
-    "seed": args.seed,
-    "images_a_pair": args.n,
-    "phrases": [PLAIN, REWORDED],
-    "rows": rows,
-  }
-  path.write_text(json.dumps(card, indent=2))
+  path = args.workdir / "scores" / str(model.step) / "prompts.json"
+  write_score(path, "prompts", rows, card(model, judge, args.n, args.seed))
   if args.out:
     columns = len(synthetic.COLOURS)
     images = sheet(model, args.seed)

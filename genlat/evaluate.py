@@ -202,14 +202,15 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
       normalisation="batch" if settings.batch_statistics else "average",
       sampler="the model's prior" if model.generative else "",
       seed=settings.seed,
-      model=_model(model),
+      model=described(model),
     ),
     picture=picture,
     plot=plot,
   )
 
 
-def _model(model: trained.Trained) -> str:
+def described(model: trained.Trained) -> str:
+  """Method, number of weights and fitted prior, for a card."""
   weights = sum(leaf.size for leaf in jax.tree.leaves(model.state.params))
   name = f"{model.config.method}, {weights:,} weights"
   if model.prior:

@@ -13,6 +13,7 @@ import genlat
 from experiments import aae_figures, aae_prompts
 from genlat import command, data, evaluate, train, workdir
 from genlat.data import synthetic
+from genlat.metrics.card import read_score
 from genlat.texts import told
 from tests import shipped
 
@@ -116,6 +117,8 @@ def test_what_cannot_be_asked_is_refused(model):
 class Judge:
   """Says of every image that it is of one class."""
 
+  description, sha256 = "a judge", "0" * 64
+
   def __init__(self, classes: int, said: int) -> None:
     """The class among so many."""
     self.one = np.eye(classes, dtype=np.float32)[said]
@@ -125,10 +128,9 @@ class Judge:
     return np.concatenate([np.tile(self.one, (len(b), 1)) for b in batches])
 
 
-def test_prompts_are_counted_pair_by_pair(model, monkeypatch):
+def test_prompts_are_counted_pair_by_pair(model):
   said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
-  monkeypatch.setattr(aae_prompts, "judges", lambda _: said)
-  rows = aae_prompts.score(model, 1, 0)
+  rows = aae_prompts.score(model, said, 1, 0)
   seen, unseen = (f"plain, pairs {k}" for k in ("in training", "never seen"))
   count = {name: rows[name]["images"] for name in (seen, unseen)}
   assert count == {seen: 48 - 6, unseen: model.config.data.withhold}
@@ -142,6 +144,17 @@ def test_prompts_are_counted_pair_by_pair(model, monkeypatch):
   np.testing.assert_allclose(rows["real test images"]["shape"], wanted)
 
 
+def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
+  said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
+  monkeypatch.setattr(aae_prompts, "judges", lambda _, steps: said)
+  monkeypatch.setattr("sys.argv", ["aae_prompts", str(run), "--n=1"])
+  aae_prompts.main()
+  name, rows, card = read_score(run / "scores" / "4" / "prompts.json")
+  assert name == "prompts" and rows == aae_prompts.score(model, said, 1, 0)
+  assert card.network == "a judge; a judge" and card.sample_count == 48
+  assert "pairs never seen" in capsys.readouterr().out
+
+
 def test_judges_are_of_all_pairs(model, monkeypatch):
   asked = []
 
@@ -152,7 +165,7 @@ def test_judges_are_of_all_pairs(model, monkeypatch):
     return Judge(classes, 0)
 
   monkeypatch.setattr(aae_prompts.classifier, "trained", trained)
-  aae_prompts.judges(model)
+  aae_prompts.judges(model, 7)
   assert [a[1] for a in asked] == [6, 8]
 
 
