@@ -5,36 +5,50 @@ import pathlib
 
 import jax
 import pytest
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from genlat import methods, train
 from tests import shipped
 
-# What says how long, on what and whereto a model is trained.
-ASIDE = ("log", "evaluation", "checkpoint", "prior", "batch_size", "epochs")
+# What says how large a model is, how fast it learns, on what and whereto.
+ASIDE = (
+  *("log", "evaluation", "checkpoint", "prior", "batch_size", "epochs", "data"),
+  *("model.channels", "model.latent", "model.hidden", "introvae", "optimizer"),
+  *("aae.image_channels", "aae.trunk", "aae.code_hidden", "aae.noise"),
+  *("introspection.pretrain", "soft_introvae", "players"),
+)
 TRACED: set[str] = set()
 
 
+def structure(config: ConfigDict) -> str:
+  """What configurations share that differ in numbers alone."""
+  flat = traverse_util.flatten_dict(config.to_dict(), sep=".")
+  kept = {k: v for k, v in flat.items() if not k.startswith(ASIDE)}
+  accumulates = config.optimizer.accumulate > 1
+  return repr((sorted(kept.items()), config.data.binarise, accumulates))
+
+
 def traced(config: ConfigDict, rows: int = 8) -> None:
-  """Builds a configuration and traces one step of it, running nothing."""
+  """Builds a configuration and traces its networks, running nothing.
+
+  And a step, the first time that one of its structure comes.
+  """
   method = shipped.build(config)
-  model = config.copy_and_resolve_references().unlock()
-  model.data = {"binarise": config.data.binarise}
-  for name in ASIDE:
-    del model[name]
-  program = model.to_json_best_effort(sort_keys=True)
-  program += str(shipped.image_shape(config))
-  if program in TRACED:  # of another data set, say
-    return
   key = jax.random.key(0)
   batch = jax.eval_shape(lambda: shipped.batch(config, rows))
   state = jax.eval_shape(method.init, key, batch)
+  if structure(config) in TRACED:
+    codes = jax.eval_shape(method.encode, state, batch["image"])
+    copies = jax.eval_shape(method.decode, state, codes)
+    assert copies.shape == batch["image"].shape
+    return
   after, metrics = jax.eval_shape(method.train_step, state, batch, key)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
   )
   assert metrics["loss"].shape == ()
-  TRACED.add(program)
+  TRACED.add(structure(config))
 
 
 def weights(config: ConfigDict, request) -> ConfigDict:
@@ -104,7 +118,7 @@ def test_one_configuration_a_method_trains(name, tmp_path, request):
   trains(name, tmp_path, request, 2)
 
 
-@pytest.mark.parametrize("name", ["lp_aae_supervised_mnist", "introvae_mnist"])
+@pytest.mark.parametrize("name", ["lp_aae_supervised_mnist"])
 def test_a_game_goes_on_from_its_checkpoint(name, tmp_path, request):
   trains(name, tmp_path, request, 2, 4)
 

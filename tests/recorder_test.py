@@ -8,17 +8,22 @@ from genlat.recorder import Recorder
 class Sick:
   """A method that finds fault with every loss above 1, and says how large."""
 
+  def measured(self, metrics):
+    """All but what it has no room for."""
+    return {k: v for k, v in metrics.items() if k != "idle"}
+
   def health(self, history):
     """One line, with the number behind the colon."""
     loss = history[-1]["loss"]
     return [f"the loss is large: {loss:.1f}"] if loss > 1.0 else []
 
 
-class Silent:
-  """A logbook that keeps nothing."""
+class Logbook:
+  """Knows what it was last given."""
 
-  def write(self, *_):
-    """Forgets."""
+  def write(self, step, metrics, split):
+    """Keeps the metrics."""
+    self.last = metrics
 
   def progress(self, *_):
     """Is still."""
@@ -27,7 +32,7 @@ class Silent:
 def lines(capsys, losses, method):
   config = types.SimpleNamespace(batch_size=1, steps=10)
   run = types.SimpleNamespace(config=config, method=method)
-  record = Recorder(run, Silent())
+  record = Recorder(run, Logbook())
   for step, loss in enumerate(losses, 1):
     record([(step, {"failed": 0.0, "loss": loss})])
   return capsys.readouterr().err.splitlines()
@@ -43,3 +48,11 @@ def test_a_fault_is_said_when_it_begins_and_when_it_comes_back(capsys):
 
 def test_a_method_without_health_is_left_alone(capsys):
   assert lines(capsys, (2.0, 3.0), object()) == []
+
+
+def test_what_a_step_did_not_measure_is_not_written():
+  config = types.SimpleNamespace(batch_size=1, steps=10)
+  run = types.SimpleNamespace(config=config, method=Sick())
+  logbook = Logbook()
+  Recorder(run, logbook)([(1, {"failed": 0.0, "loss": 1.0, "idle": 0.0})])
+  assert logbook.last == {"loss": 1.0}
