@@ -16,7 +16,8 @@ ALONE = command.Peers("", 1, 0)
 
 
 def run(workdir: pathlib.Path, mode: str = "train", options=OPTIONS, **changes):
-  config = shipped.config("glf_digits", "smoke", **changes).lock()
+  quiet = {"log__tensorboard": False, "log__pictures": 0}
+  config = shipped.config("glf_digits", "smoke", **{**quiet, **changes}).lock()
   return command.run(mode, config, workdir, options, ALONE)
 
 
@@ -31,7 +32,7 @@ def only_line(capsys) -> str:
 def trained(tmp_path_factory):
   """A finished smoke run."""
   workdir = tmp_path_factory.mktemp("run")
-  assert run(workdir, log__tensorboard=False) == 0
+  assert run(workdir) == 0
   return workdir
 
 
@@ -75,7 +76,7 @@ def test_a_bad_value_is_named(tmp_path, capsys, changes, words):
 
 def test_a_directory_of_another_run_is_left_alone(trained, capsys):
   before = sorted(p.name for p in (trained / "checkpoints").iterdir())
-  assert run(trained, model__latent=4, log__tensorboard=False) == 1
+  assert run(trained, model__latent=4) == 1
   line = only_line(capsys)
   assert "model.latent" in line and "another --workdir" in line
   after = sorted(p.name for p in (trained / "checkpoints").iterdir())
@@ -86,7 +87,6 @@ def test_what_may_change_between_runs_may(trained):
   assert (
     run(
       trained,
-      log__tensorboard=False,
       log__every=3,
       steps=6,
       data__feeder="streaming",
@@ -98,7 +98,7 @@ def test_what_may_change_between_runs_may(trained):
 
 def test_fewer_steps_than_are_done_are_refused(trained, capsys):
   before = (trained / "run.json").read_bytes()
-  assert run(trained, log__tensorboard=False, steps=1) == 1
+  assert run(trained, steps=1) == 1
   line = only_line(capsys)
   assert "more than the 1 asked for" in line and "--checkpoint" in line
   assert (trained / "run.json").read_bytes() == before
@@ -108,7 +108,7 @@ def test_other_data_under_the_same_configuration_is_refused(trained, capsys):
   described = trained / "run.json"
   text = described.read_text()
   described.write_text(text.replace('"fingerprint": "', '"fingerprint": "00'))
-  assert run(trained, log__tensorboard=False, steps=6) == 1
+  assert run(trained, steps=6) == 1
   assert "other data" in only_line(capsys)
   described.write_text(text)
 
@@ -119,7 +119,7 @@ def test_without_its_description_a_run_is_known_by_its_checkpoints(
   described = trained / "run.json"
   before = workdir.read(trained)
   described.unlink()
-  changes = {"log__tensorboard": False, "steps": 8}
+  changes = {"steps": 8}
   assert run(trained, optimizer__lr=0.5, **changes) == 1
   line = only_line(capsys)
   assert "optimizer.lr" in line and "0.5" in line
@@ -223,8 +223,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_ends_a_run_and_loses_nothing(small_disk, capsys):
-  quiet = {"log__tensorboard": False, "log__pictures": 0}
-  assert run(small_disk / "run", **quiet) == 0
+  assert run(small_disk / "run") == 0
   capsys.readouterr()
   kept = {p.name for p in (small_disk / "run" / "checkpoints").glob("[0-9]*")}
   ballast = small_disk / "ballast"
@@ -234,20 +233,19 @@ def test_a_full_disk_ends_a_run_and_loses_nothing(small_disk, capsys):
   ):
     while True:
       file.write(bytes(4096))
-  assert run(small_disk / "run", steps=6, **quiet) == 1
+  assert run(small_disk / "run", steps=6) == 1
   assert "disk is full" in only_line(capsys)
   left = {p.name for p in (small_disk / "run" / "checkpoints").glob("[0-9]*")}
   assert kept <= left
   ballast.unlink()
-  assert run(small_disk / "run", steps=6, **quiet) == 0
+  assert run(small_disk / "run", steps=6) == 0
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
   tmp_path, capsys, damage
 ):
-  quiet = {"log__tensorboard": False, "log__pictures": 0}
-  assert run(tmp_path, **quiet) == 0
+  assert run(tmp_path) == 0
   state = tmp_path / "checkpoints" / "4" / "state"
   arrays = [p for p in state.rglob("d/*") if p.is_file()]
   largest = max(arrays, key=lambda p: p.stat().st_size)
@@ -256,7 +254,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     raw[len(raw) // 2] ^= 1
   largest.write_bytes(raw if damage == "flip" else raw[: len(raw) // 2])
   capsys.readouterr()
-  assert run(tmp_path, steps=6, **quiet) == 0
+  assert run(tmp_path, steps=6) == 0
   err = capsys.readouterr().err
   assert "goes on from step 2 of 6" in err
   assert err.count("is damaged") == 1
@@ -280,8 +278,6 @@ def test_a_corrupt_image_is_named_or_skipped_and_counted(
     "data__path": str(folder.parent),
     "data__image_size": 8,
     "data__feeder": feeder,
-    "log__tensorboard": False,
-    "log__pictures": 0,
   }
   assert run(tmp_path / "a", **data) == 1
   line = only_line(capsys)
@@ -312,8 +308,6 @@ def test_a_start_that_failed_on_a_file_may_leave_it_out(tmp_path, capsys):
     "data__name": "folder",
     "data__path": str(folder.parent),
     "data__feeder": "streaming",
-    "log__tensorboard": False,
-    "log__pictures": 0,
   }
   assert run(tmp_path / "a", **data) == 1
   assert (tmp_path / "a" / "run.json").exists()
