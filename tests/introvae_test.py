@@ -146,6 +146,49 @@ def test_hinges_reach_no_weight_of_the_decoder():
   assert largest(gradient["encoder"]) > 0.0
 
 
+def test_a_small_step_of_the_encoder_lowers_its_loss_and_lifts_made_images():
+  # So large a weight that the pull of real images is the smaller force.
+  made, state = method(("optimizer.lr", 1e-3), ("introvae.alpha_encoder", 10.0))
+  d = data(made)
+  after = state.replace(
+    params={
+      **state.params,
+      "encoder": play(made, state, d)[0].params["encoder"],
+    }
+  )
+  turn = jax.jit(lambda s: made.encoder_turn(s, s.params, d))
+  (before, (was, _)), (loss, (now, _)) = turn(state), turn(after)
+  assert float(loss) < float(before)
+  # Below the margin the hinge pushes the KL of made images up.
+  assert float(was["hinge_active"]) == 1.0
+  kinds = ("kl_rec", "kl_fake")
+  assert sum(float(now[k]) for k in kinds) > sum(float(was[k]) for k in kinds)
+
+
+def test_a_code_without_variance_is_its_mean():
+  made, state = method()
+  d = data(made)
+  mean = jax.random.normal(jax.random.key(2), (ROWS, LATENT))
+  sure = jnp.full((ROWS, LATENT), -400.0)
+  z = made.code(mean, sure, d["noise"][:, 0])
+  np.testing.assert_array_equal(z, mean)
+  # Its KL grows by half a nat a dimension for each nat of precision.
+  kl = elbo.kl_standard_normal
+  np.testing.assert_allclose(
+    kl(mean, sure) - kl(mean, sure + 100.0), 50.0 * LATENT, rtol=1e-5
+  )
+
+
+def test_in_training_an_image_depends_on_its_neighbours():
+  made, state = method()
+  images = data(made)["image"]
+  other = images.at[1:].set(1.0 - images[1:])
+  in_training = lambda x: made.encode_in(state.params, state.stats, x)[0][0]
+  assert np.any(in_training(images) != in_training(other))
+  encode = lambda x: made.encode(state, x)[0]
+  np.testing.assert_allclose(encode(images), encode(other), atol=1e-6)
+
+
 def test_beyond_the_margin_the_encoder_moves_as_a_vae_s():
   far, state = method(("introvae.margin", 0.0))
   plain, _ = method(("introvae.margin", 3.0), ("introvae.alpha_encoder", 0.0))
