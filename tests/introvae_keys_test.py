@@ -159,3 +159,19 @@ def test_a_vae_takes_its_weights_from_the_presets_before_it():
   assert weight("official,vae") == 2.0 * weight("vae") == 0.05
   with pytest.raises(ValueError, match="name vae after the others"):
     shipped.config("introvae_celebahq256", "vae,official")
+
+
+@pytest.mark.parametrize(
+  "name,count",
+  [
+    ("introvae_celebahq256", 38_902_275),
+    ("introvae_celebahq1024", 48_349_187),
+    ("soft_introvae_cifar10", 5_765_379),
+    ("soft_introvae_mnist", 1_625_537),
+  ],
+)
+def test_configurations_have_the_weights_of_the_sheet(name, count):
+  made = shipped.build(shipped.config(name))
+  state = jax.eval_shape(made.init, jax.random.key(0), {})
+  sizes = [p.size for p in jax.tree.leaves(state.params)]
+  assert sum(sizes) == count
