@@ -5,7 +5,8 @@
 Every pair of shape and colour is asked for N times, over all sizes and grounds
 in turn, in words of the training captions and in others, a phrase never seen.
 Two classifiers, trained by genlat on real shapes of all pairs, say what came
-out; beside them stands what they say of the real test images. Pairs that the
+out; beside them stands what they say of the real test images. The table is
+printed and, with its protocol, kept as scores/STEP/prompts.json. Pairs that the
 training images lacked (`config.data.withhold`) are counted apart.
 """
 
@@ -167,17 +168,17 @@ def card(model: Trained, judge: Judges, n: int, seed: int) -> Card:
     reference=f"{source.name} {source.fingerprint[:16]}",
     split="test",
     reference_count=min(len(source), REAL),
-    sample_count=len(prompts(n, PLAIN)[0]),
+    sample_count=2 * len(prompts(n, PLAIN)[0]),
     ema=bool(model.state.ema),
     normalisation="batch" if batch else "average",
-    sampler=f"{n} images a pair; captions {PLAIN!r} and {REWORDED!r}",
+    sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r}",
     seed=seed,
     model=evaluate.described(model),
   )
 
 
 def main() -> None:
-  """Prints the table and writes the sheet."""
+  """Prints and keeps the table, and draws the sheet where one is asked for."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -16,6 +16,12 @@ from genlat import files
 GAP = 2  # pixels between tiles
 WHITE = 255
 MANY = 12  # lines of a panel that a legend still names
+POINTS = 2000  # of a line; of more only each second, third, … is drawn
+
+
+class NoMetrics(ValueError):
+  """None of the metrics that were asked for has been logged."""
+
 
 Path = str | os.PathLike[str]
 
@@ -118,17 +124,17 @@ def curves(
     shares: metrics from 0 to 1 with an axis of their own, on the right.
 
   Raises:
-    ValueError: if the run has none of them.
+    NoMetrics: if the run has none of them.
   """
   from matplotlib import colormaps
   from matplotlib.figure import Figure
 
   lines = _read(pathlib.Path(jsonl_path))
-  known = set().union(*lines) - {"step", "split"}
+  known: set[str] = set().union(*lines) - {"step", "split"}
   shown = [_matching(names, known) for names in panels]
   shown = [names for names in shown if names]
   if not shown:
-    raise ValueError(
+    raise NoMetrics(
       f"{jsonl_path} has none of the metrics {[list(p) for p in panels]};"
       f" it has {sorted(known)}"
     )
@@ -141,6 +147,7 @@ def curves(
       having = [line for line in lines if name in line]
       for split in sorted({line["split"] for line in having}):
         points = [(x["step"], x[name]) for x in having if x["split"] == split]
+        points = points[:: 1 + len(points) // POINTS]
         steps, values = np.array(points, float).T
         axis.plot(
           steps,

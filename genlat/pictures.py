@@ -1,8 +1,8 @@
 """The pictures a run draws of itself: samples, reconstructions, paths."""
 
+import contextlib
 import pathlib
 
-import jax
 import numpy as np
 
 from genlat import films, grids
@@ -22,6 +22,7 @@ CURVES = (
   ("spread",),
   ("kl_step/*",),
   ("error",),
+  ("mse",),
   ("code_discriminator", "code_adversarial"),
   ("image_discriminator", "image_adversarial"),
   ("surprise", "information", "information_ceiling"),
@@ -46,10 +47,10 @@ class Pictures:
       run.config, run.method, state, run.train.image_shape, run.mesh
     )
     self.draw(model, step)
-    curves(run.workdir)
 
   def draw(self, model: Trained, step: int) -> None:
-    """Draws samples, reconstructions and interpolations."""
+    """Draws samples, reconstructions, interpolations, and the curves."""
+    self._logbook.plot("curves", _curves)
     if model.generative:
       samples = model.sample(SIDE * SIDE, seed=self._run.config.seed)
       self._logbook.images(step, "samples", grids.grid(samples, SIDE))
@@ -77,8 +78,7 @@ class Pictures:
       self._logbook.images(step, "interpolations", grids.grid(flat, SIDE))
 
 
-def curves(directory: pathlib.Path) -> None:
-  """Plots the run's curves from its metrics file, on one process."""
-  log = directory / "metrics.jsonl"
-  if jax.process_index() == 0 and log.exists() and log.stat().st_size:
-    grids.curves(log, directory / "images" / "curves.png", CURVES, SHARES)
+def _curves(log: pathlib.Path, png: pathlib.Path) -> None:
+  """Draws the metrics; nothing where a picture is due before the first."""
+  with contextlib.suppress(grids.NoMetrics):
+    grids.curves(log, png, CURVES, SHARES)

@@ -185,7 +185,6 @@ def finish(run: Run, state: State, logbook: Logbook) -> None:
     else:
       model = fit_prior(model, run.config, run.workdir, run.train)
   pictures.Pictures(run, logbook).draw(model, int(state.step))
-  pictures.curves(run.workdir)
   say(f"done at step {int(state.step)}; pictures in {run.workdir / 'images'}")
 
 

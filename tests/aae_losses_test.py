@@ -153,7 +153,7 @@ def test_undecided_judges_lose_their_bits():
 
 
 def opinions(made, state, data) -> dict[str, float]:
-  """Mean logits of both discriminators, higher for what is taken as real."""
+  """Mean logits of both judges, higher for the real, and the mean error."""
   params = state.params
   codes, _ = made.posterior_codes(state, params, data)
   judged = made.judged(data)
@@ -170,6 +170,7 @@ def opinions(made, state, data) -> dict[str, float]:
     "sample": of_images(image(prior_2)),
     "copy": of_images(image(codes)),
   }
+  logits["error"] = made.error(state, params, data, image(codes))
   return {name: float(value.mean()) for name, value in logits.items()}
 
 
@@ -177,6 +178,7 @@ def opinions(made, state, data) -> dict[str, float]:
 WISHES = {
   "code_discriminator": {"prior": 1, "posterior": -1},
   "encoder": {"posterior": 1},
+  "decoder": {"error": -1},
   "image_discriminator": {"real": 2, "sample": -1, "copy": -1},
   "generator": {"sample": 1, "copy": 1},
 }
@@ -246,8 +248,10 @@ def test_other_adversarial_losses_have_their_values(kind):
       "code_discriminator", p.prior, p.codes, 0
     )
   for who, value in wanted.items():
-    loss, _ = jax.jit(getattr(made, f"{who}_turn"))(state, state.params, data)
+    turn = lambda p, w=who: getattr(made, f"{w}_turn")(state, p, data)[0]
+    loss, slope = jax.jit(jax.value_and_grad(turn))(state.params)
     np.testing.assert_allclose(loss, value, rtol=1e-4, err_msg=who)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(slope))
 
 
 def test_the_second_phase_starts_where_the_first_ended():

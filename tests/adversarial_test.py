@@ -60,6 +60,15 @@ def test_least_squares_has_its_targets():
   )
 
 
+def test_the_hinge_rests_beyond_its_margin():
+  a = jnp.array([-2.0, -0.5, 0.5, 2.0])
+  real, made = (
+    f(a, "hinge") for f in (adversarial.of_real, adversarial.of_made)
+  )
+  np.testing.assert_allclose(real, [3.0, 1.5, 0.5, 0.0])
+  np.testing.assert_allclose(made, [0.0, 0.5, 1.5, 3.0])
+
+
 @pytest.mark.parametrize("norm", [0.0, 1.0, 3.0])
 def test_the_penalty_of_a_linear_critic_is_its_norm_s(norm):
   real, made = jax.random.normal(jax.random.key(0), (2, 5, 2, 3))

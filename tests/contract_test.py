@@ -195,10 +195,14 @@ def split_losses(name: str, fsdp: int) -> list[float]:
   return got
 
 
-# The batch is over both axes: with fsdp=1 the same split, the weights whole.
 @pytest.mark.parametrize("fsdp", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_four_devices_give_the_losses_of_one_and_reuse_its_memory(name, fsdp):
-  np.testing.assert_allclose(losses(name), split_losses(name, fsdp), rtol=1e-5)
+  # The batch is over both axes either way; with 1 each device has all weights,
+  # which is asked of a VAE and of the richest game in every run.
+  for size in {fsdp, 1} if name in ("aae", "vae") else {fsdp}:
+    np.testing.assert_allclose(
+      losses(name), split_losses(name, size), rtol=1e-5
+    )
 
 
 def test_bfloat16_computes_and_keeps_float32_weights(name):
@@ -279,17 +283,32 @@ def test_codes_decode_to_images_and_samples_repeat(name):
   assert differ(a, other)
 
 
-def test_a_saved_state_goes_on_with_the_same_bits(name, tmp_path):
-  c = case(name)
-  state, _ = c.step(c.state, jax.random.key(0))
-  checkpoints = Checkpoints(tmp_path, keep=1)
+def restored(state: State, folder: Any) -> State:
+  """A state that was written and read."""
+  checkpoints = Checkpoints(folder, keep=1)
   checkpoints.save(1, state, {})
   one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), state
   )
-  restored, _, _ = checkpoints.restore(abstract)
+  back, _, _ = checkpoints.restore(abstract)
   checkpoints.close()
+  return back
+
+
+def test_a_saved_state_goes_on_with_the_same_bits(name, tmp_path):
+  c = case(name)
+  state, _ = c.step(c.state, jax.random.key(0))
   a, _ = c.step(state, jax.random.key(1))
-  b, _ = c.step(restored, jax.random.key(1))
+  b, _ = c.step(restored(state, tmp_path), jax.random.key(1))
   assert not differ(a, b)
+
+
+def test_the_memory_of_adam_is_kept_bit_by_bit(name, tmp_path):
+  start = case(name, ("optimizer__name", "adam")).state
+  rng = np.random.default_rng(0)
+  filled = jax.tree.map(
+    lambda x: jnp.asarray(rng.integers(1, 99, x.shape) / 7).astype(x.dtype),
+    start,
+  )
+  assert not differ(filled, restored(filled, tmp_path))

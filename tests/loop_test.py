@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import genlat
-from genlat import pictures, recorder, scans, train
+from genlat import grids, pictures, recorder, scans, train
 from genlat.watchdog import Watchdog
 from tests import shipped
 
@@ -109,6 +109,20 @@ def test_the_watchdog_rests_in_all_but_steps(tmp_path, told):
   told.clear()
   run(tmp_path / "b", **changes)
   assert rests(told) == "dsdsd"
+
+
+def test_curves_are_drawn_with_the_pictures_of_a_run(tmp_path, monkeypatch):
+  seen, curves = [], grids.curves
+
+  def noted(log, png, *panels):
+    seen.append(len(log.read_text().splitlines()))
+    curves(log, png, *panels)
+
+  monkeypatch.setattr(grids, "curves", noted)
+  run(tmp_path, steps=12, log__pictures=5, log__every=6)
+  # At 5 there is no line yet, and no curve; at 12 both lines are drawn.
+  assert seen == [0, 1, 2]
+  assert (tmp_path / "images" / "curves.png").exists()
 
 
 def test_the_watchdog_rests_where_a_step_is_compiled(tmp_path, told, rolled):

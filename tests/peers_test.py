@@ -77,7 +77,7 @@ def test_two_processes_give_the_losses_of_one_and_stop_together(pair, tmp_path):
 
 
 def test_a_survivor_ends_with_one_line(pair, tmp_path):
-  both = pair(tmp_path, *MANY, "--config.log.watchdog=5")
+  both = pair(tmp_path, *MANY, "--config.log.watchdog=10")
   processes.wait_for(both[0], processes.logged(tmp_path, 20))
   both[1].kill()
   begin = time.monotonic()

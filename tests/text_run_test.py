@@ -23,7 +23,7 @@ RED, BLUE = "a small red circle on white", "a large blue square on black"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> pathlib.Path:
-  """Four steps."""
+  """Two steps, then two more from the checkpoint."""
   directory = tmp_path_factory.mktemp("run")
   config = shipped.config(
     "lp_aae_text_shapes",
@@ -31,9 +31,14 @@ def run(tmp_path_factory) -> pathlib.Path:
     log__tensorboard=False,
     optimizer__lr=0.03,
     data__count=64,
-    steps=4,
   )
-  train.train(config.lock(), directory)
+  first = None
+  for steps in (2, 4):
+    config.steps = steps
+    train.train(config.copy_and_resolve_references().lock(), directory)
+    encoder = (directory / told.ENCODER).read_bytes()
+    first = first or encoder
+    assert encoder == first  # trained once, then frozen
   return directory
 
 
@@ -151,7 +156,7 @@ def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
   aae_prompts.main()
   name, rows, card = read_score(run / "scores" / "4" / "prompts.json")
   assert name == "prompts" and rows == aae_prompts.score(model, said, 1, 0)
-  assert card.network == "a judge; a judge" and card.sample_count == 48
+  assert card.network == "a judge; a judge" and card.sample_count == 2 * 48
   assert "pairs never seen" in capsys.readouterr().out
 
 

@@ -12,7 +12,7 @@ import math
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -137,6 +137,24 @@ class Logbook:
         self._events.image(step, name, array)
     if self._wandb:
       self._wandb.log({name: self._wandb.Image(str(path))}, step=step)
+
+  def plot(
+    self, name: str, draw: Callable[[pathlib.Path, pathlib.Path], None]
+  ) -> None:
+    """Has images/NAME.png drawn of what is logged so far, on one process.
+
+    Args:
+      name: such as 'curves'.
+      draw: called with metrics.jsonl and the path of the picture.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    if not self._first:
+      return
+    with self._on_disk():
+      log = self._workdir / "metrics.jsonl"
+      draw(log, self._workdir / "images" / f"{name}.png")
 
   def progress(self, step: int, total: int, rate: float, loss: float) -> None:
     """Shows how far the run is.

@@ -113,7 +113,8 @@ class Introspection(abc.ABC):
     """Without the zeros of the pretraining."""
     if metrics.get("game", 1.0):
       return dict(metrics)
-    return {k: v for k, v in metrics.items() if k in (*PLAIN, "game")}
+    names = (*PLAIN, "game", *(f"grad_norm/{who}" for who in self.players))
+    return {name: metrics[name] for name in names if name in metrics}
 
   def frozen(self) -> dict[str, Any]:
     """Weights of the perceptual network, where there is one."""
