@@ -118,10 +118,9 @@ def shares(right: np.ndarray) -> dict[str, float]:
 
 
 def score(
-  model: Trained, judge: Judges, n: int, seed: int
+  model: Trained, judge: Judges, source: Any, n: int, seed: int
 ) -> dict[str, dict[str, float]]:
-  """The table's rows by name."""
-  source = data.load(model.config.data, "test")
+  """The table's rows by name; `source` holds the real test images."""
   test = source.read(np.arange(min(len(source), REAL)))
   real = judge.right(test["image"], test["attribute"][:, :2])
   without = synthetic.withheld(model.config.data.withhold)
@@ -156,24 +155,18 @@ def sheet(model: Trained, seed: int) -> np.ndarray:
   return model.sample(len(lines), seed, text=lines)
 
 
-def card(model: Trained, judge: Judges, n: int, seed: int) -> Card:
+def card(model: Trained, judge: Judges, source: Any, n: int, seed: int) -> Card:
   """How the rows came about."""
-  source = data.load(model.config.data, "test")
-  batch = model.config.evaluation.batch_statistics
-  return Card(
+  return dataclasses.replace(
+    evaluate.card(model, source),
     network="; ".join(judge.by[name].description for name in JUDGED),
     sha256=" ".join(judge.by[name].sha256 for name in JUDGED),
-    resize="",
     quantisation=QUANTISATION,
-    reference=f"{source.name} {source.fingerprint[:16]}",
     split="test",
     reference_count=min(len(source), REAL),
     sample_count=2 * len(prompts(n, PLAIN)[0]),
-    ema=bool(model.state.ema),
-    normalisation="batch" if batch else "average",
     sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r}",
     seed=seed,
-    model=evaluate.described(model),
   )
 
 
@@ -192,13 +185,14 @@ def main() -> None:
   if not model.text or model.config.data.name != "shapes":
     raise SystemExit(f"{args.workdir} holds no text model of shapes")
   judge = judges(model, args.steps)
-  rows = score(model, judge, args.n, args.seed)
+  told = judge, data.load(model.config.data, "test"), args.n, args.seed
+  rows = score(model, *told)
   print(f"step {model.step}")
   for name, row in rows.items():
     cells = "  ".join(f"{k} {row[k]:6.1%}" for k in ("shape", "colour", "both"))
     print(f"{name:28s} {cells}  of {row['images']}")
   path = args.workdir / "scores" / str(model.step) / "prompts.json"
-  write_score(path, "prompts", rows, card(model, judge, args.n, args.seed))
+  write_score(path, "prompts", rows, card(model, *told))
   if args.out:
     columns = len(synthetic.COLOURS)
     images = sheet(model, args.seed)

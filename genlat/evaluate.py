@@ -189,28 +189,33 @@ def describe(model: trained.Trained, folder: pathlib.Path) -> Task:
     remade=functools.partial(remade, model, reference)
     if isinstance(method, Lossy)
     else None,
-    card=Card(
-      network="",
-      sha256="",
-      resize="",
-      quantisation="",
-      reference=f"{reference.name} {reference.fingerprint[:16]}",
-      split=settings.split,
-      reference_count=0,
-      sample_count=0,
-      ema=bool(model.state.ema),
-      normalisation="batch" if settings.batch_statistics else "average",
-      sampler="the model's prior" if model.generative else "",
-      seed=settings.seed,
-      model=described(model),
-    ),
+    card=card(model, reference),
     picture=picture,
     plot=plot,
   )
 
 
-def described(model: trained.Trained) -> str:
-  """Method, number of weights and fitted prior, for a card."""
+def card(model: trained.Trained, reference: Source) -> Card:
+  """What every score of a model against a source says of how it came about."""
+  settings = model.config.evaluation
+  return Card(
+    network="",
+    sha256="",
+    resize="",
+    quantisation="",
+    reference=f"{reference.name} {reference.fingerprint[:16]}",
+    split=settings.split,
+    reference_count=0,
+    sample_count=0,
+    ema=bool(model.state.ema),
+    normalisation="batch" if settings.batch_statistics else "average",
+    sampler="the model's prior" if model.generative else "",
+    seed=settings.seed,
+    model=_model(model),
+  )
+
+
+def _model(model: trained.Trained) -> str:
   weights = sum(leaf.size for leaf in jax.tree.leaves(model.state.params))
   name = f"{model.config.method}, {weights:,} weights"
   if model.prior:

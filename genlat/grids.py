@@ -19,11 +19,11 @@ MANY = 12  # lines of a panel that a legend still names
 POINTS = 2000  # of a line; of more only each second, third, … is drawn
 
 
+Path = str | os.PathLike[str]
+
+
 class NoMetrics(ValueError):
   """None of the metrics that were asked for has been logged."""
-
-
-Path = str | os.PathLike[str]
 
 
 def grid(

@@ -1,6 +1,5 @@
 """Laws of the adversarial autoencoder's five turns (aae.md 2, 3 and 10)."""
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +10,8 @@ import optax
 import pytest
 
 from genlat.methods import aae_networks
-from tests import shipped
+from tests import moves, shipped
+from tests.moves import differ
 
 # Section 2 of the sheet: what each turn moves.
 TABLE = {
@@ -39,40 +39,14 @@ def step(*which: Any):
   return jax.jit(method(*which)[0].train_step)
 
 
-def differ(a: Any, b: Any) -> bool:
-  return any(
-    not np.array_equal(x, y)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-  )
-
-
-def scaled(
-  tx: optax.GradientTransformation, by: jax.Array
-) -> optax.GradientTransformation:
-  """The same memory, its motion times a number."""
-
-  def update(grads, memory, params=None):
-    updates, memory = tx.update(grads, memory, params)
-    return jax.tree.map(lambda u: by * u, updates), memory
-
-  return optax.GradientTransformation(tx.init, update)
-
-
 def test_each_turn_moves_the_trees_of_the_table():
   made, state, batch = method()
   assert set(made.players) == set(TABLE)
 
-  @jax.jit  # once for all turns
-  def moved_by(state, moves):
-    players = {
-      name: p._replace(tx=scaled(p.tx, moves[name]))
-      for name, p in made.players.items()
-    }
-    alone = dataclasses.replace(made, players=players)
-    return alone.train_step(state, batch, jax.random.key(0))[0]
-
+  program, key = moves.step(made), jax.random.key(0)
   for who, trees in TABLE.items():
-    after = moved_by(state, {name: float(name == who) for name in TABLE})
+    shares = {name: float(name == who) for name in TABLE}
+    after, _ = program(state, batch, key, shares)
     moved = {
       net
       for net in state.params
@@ -92,7 +66,7 @@ def zero(tree: Any) -> bool:
 
 @pytest.mark.parametrize("key", ["aae.information", "aae.real_labels"])
 def test_the_classifier_s_information_can_leave_the_trunk_alone(key):
-  for informs, moves in ((True, True), (False, False)):
+  for informs, reaches in ((True, True), (False, False)):
     made, state, batch = method(
       "lp_aae_supervised_mnist",
       ("aae.informs_trunk", informs),
@@ -109,7 +83,7 @@ def test_the_classifier_s_information_can_leave_the_trunk_alone(key):
       for m in (made, quiet)
     )
     apart = differ(loud["conv_0"], soft["conv_0"])
-    assert apart == moves
+    assert apart == reaches
 
 
 def test_features_measure_and_do_not_move():

@@ -12,6 +12,7 @@ from genlat import sharding
 from genlat.losses import adversarial
 from genlat.nets.discriminators import ImageDiscriminator
 from tests import shipped
+from tests.moves import differ
 
 ROWS = 6
 
@@ -24,13 +25,6 @@ def game(*changes: tuple[str, Any]):
   made = shipped.build(config)
   state = made.init(jax.random.key(3), {})
   return made, state, shipped.batch(config, ROWS), config
-
-
-def differ(a: Any, b: Any) -> bool:
-  return any(
-    not np.array_equal(x, y)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-  )
 
 
 def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():

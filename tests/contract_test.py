@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from genlat import methods, sharding
 from genlat.checkpoint import Checkpoints
 from genlat.methods.method import Classifying
 from genlat.state import State
-from tests import shipped
+from tests import moves, shipped
+from tests.moves import differ
 
 ALL = sorted(methods.METHODS)
 # The richest game of a method, where <method>_mnist is not it.
@@ -44,22 +44,12 @@ class Case:
   @functools.cached_property
   def program(self) -> Any:
     """The compiled step, whose players move by the shares they are told."""
-
-    @jax.jit
-    def step(state, batch, key, moves):
-      some = {
-        who: p._replace(tx=_scaled(p.tx, moves[who]))
-        for who, p in self.method.players.items()
-      }
-      method = dataclasses.replace(self.method, players=some)
-      return method.train_step(state, batch, key)
-
-    return step
+    return moves.step(self.method)
 
   def step(self, state: State, key: jax.Array, only: str = "") -> Any:
     """A step of all players, or one in which a single one moves."""
-    moves = {who: float(only in ("", who)) for who in self.method.players}
-    return self.program(state, self.batch, key, moves)
+    shares = {who: float(only in ("", who)) for who in self.method.players}
+    return self.program(state, self.batch, key, shares)
 
   @functools.cached_property
   def evaluate(self) -> Any:
@@ -84,13 +74,6 @@ def case(name: str, *changes: tuple[str, Any]) -> Case:
   config = shipped.config(shipped_name, "smoke", **settings)
   config.players = {}
   return Case(config, shipped.build(config), shipped.batch(config))
-
-
-def differ(a: Any, b: Any) -> bool:
-  return any(
-    not np.array_equal(x, y)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-  )
 
 
 def close(a: Any, b: Any, **tolerance: float) -> None:
@@ -130,18 +113,6 @@ def test_each_player_moves_its_own_networks_only(name):
       if differ(c.state.params[net], after.params[net])
     }
     assert moved == set(player.nets)
-
-
-def _scaled(
-  tx: optax.GradientTransformation, by: jax.Array
-) -> optax.GradientTransformation:
-  """The same memory, its motion times a number."""
-
-  def update(grads, memory, params=None):
-    updates, memory = tx.update(grads, memory, params)
-    return jax.tree.map(lambda u: by * u, updates), memory
-
-  return optax.GradientTransformation(tx.init, update)
 
 
 def test_steps_in_a_scan_that_forget_activations_are_single_steps(name):

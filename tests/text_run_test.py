@@ -135,7 +135,8 @@ class Judge:
 
 def test_prompts_are_counted_pair_by_pair(model):
   said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
-  rows = aae_prompts.score(model, said, 1, 0)
+  test = data.load(model.config.data, "test")
+  rows = aae_prompts.score(model, said, test, 1, 0)
   seen, unseen = (f"plain, pairs {k}" for k in ("in training", "never seen"))
   count = {name: rows[name]["images"] for name in (seen, unseen)}
   assert count == {seen: 48 - 6, unseen: model.config.data.withhold}
@@ -143,7 +144,6 @@ def test_prompts_are_counted_pair_by_pair(model):
     total = sum(rows[name][key] * count[name] for name in count)
     np.testing.assert_allclose(total, right)
   # Real images are judged by what they are, not by what was asked.
-  test = data.load(model.config.data, "test")
   real = test.read(np.arange(len(test)))["attribute"]
   wanted = (real[:, 0] == 2).mean()
   np.testing.assert_allclose(rows["real test images"]["shape"], wanted)
@@ -155,7 +155,9 @@ def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
   monkeypatch.setattr("sys.argv", ["aae_prompts", str(run), "--n=1"])
   aae_prompts.main()
   name, rows, card = read_score(run / "scores" / "4" / "prompts.json")
-  assert name == "prompts" and rows == aae_prompts.score(model, said, 1, 0)
+  test = data.load(model.config.data, "test")
+  assert name == "prompts"
+  assert rows == aae_prompts.score(model, said, test, 1, 0)
   assert card.network == "a judge; a judge" and card.sample_count == 2 * 48
   assert "pairs never seen" in capsys.readouterr().out
 
