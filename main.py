@@ -21,6 +21,16 @@ MODES = (
   "replay",
 )
 
+# What absl, config_flags and a configuration's own code raise.
+ERRORS = (
+  flags.Error,
+  AttributeError,
+  LookupError,
+  OSError,
+  TypeError,
+  ValueError,
+)
+
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
@@ -65,10 +75,23 @@ def complete(argv: list[str]) -> list[str]:
 
 def one_line(error: Exception) -> str:
   """The message alone, of an error that may hold a whole traceback."""
+  if error.args and isinstance(error.args[0], KeyError):
+    error = error.args[0]  # config_flags wraps one in an AttributeError
   text = str(error)
   if "Traceback (most recent call last)" in text:
     text = text.strip().splitlines()[-1].partition(": ")[2]
+  elif isinstance(error, KeyError):
+    # Of a --config.KEY: the key, and below it what may have been meant.
+    text = f"the configuration has no key {'. '.join(text_of(error))}"
+  elif isinstance(error, TypeError):
+    text = f"a --config.KEY=VALUE does not fit the configuration: {text}"
   return " ".join(text.split())
+
+
+def text_of(error: KeyError) -> list[str]:
+  """Lines of the message; str() of a KeyError is its repr."""
+  lines = str(error.args[0]).splitlines() if error.args else []
+  return lines if len(lines) > 1 else [*lines, "configs/base.py has them all"]
 
 
 def main(argv: list[str]) -> int:
@@ -84,7 +107,7 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"--{name} is missing; see --helpfull")
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value or "")
     config.to_json()  # a file that failed to load says so only when it is read
-  except (flags.Error, AttributeError, LookupError, OSError, ValueError) as e:
+  except ERRORS as e:
     print(f"genlat: error: {one_line(e)}", file=sys.stderr)
     return 2
   from genlat import command

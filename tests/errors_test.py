@@ -170,7 +170,10 @@ def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
 @pytest.mark.parametrize(
   "argv, words",
   [
-    (["--config.optimizer.lrr=1"], ["lrr", "lr"]),
+    (["--config.optimizer.lrr=1"], ["has no key 'lrr'. Did you mean \"lr\""]),
+    (["--config.epoch=1"], ["has no key 'epoch'. Did you mean \"epochs\""]),
+    (["--config.zzz=1"], ["has no key 'zzz'. configs/base.py has them all"]),
+    (["--config.method.x=1"], ["does not fit the configuration"]),
     (["--config", CONFIG, "--config.steps=x"], ["steps", "'x'"]),
     (["--config.optimizer.lr=fast"], ["fast"]),
     (["--config.steps=1.5"], ["1.5"]),
