@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 
 from genlat import state as states
@@ -71,12 +72,22 @@ OFFICIAL = (
   ("introvae.alpha_decoder", 0.5),
   ("introvae.beta", 0.05),
 )
+# hinge of the KLs of a batch, its weight, the decoder's, that of the SSE
+FORMS = {
+  "official": (lambda kl: jax.nn.relu(0.3 - kl.mean()), 0.25, 0.5, 0.05),
+  "paper": (lambda kl: jax.nn.relu(0.3 - kl).mean(), 0.25, 0.25, 0.05 / 2),
+}
 
 
-def test_the_official_code_s_retained_graph_gives_our_gradients():
+@pytest.mark.parametrize("form", FORMS)
+def test_the_official_code_s_retained_graph_gives_our_gradients(form):
   """Images are decoded once; two backward passes add up in the decoder."""
+  hinge, alpha_encoder, alpha_decoder, weight = FORMS[form]
+  keys = OFFICIAL if form == "official" else (("introvae.beta", 0.05),)
   with jax.enable_x64(True):
-    made, state = method(*OFFICIAL, ("introspection.statistics", "all"))
+    made, state = method(
+      *keys, ("introvae.margin", 0.3), ("introspection.statistics", "all")
+    )
     nets = dataclasses.replace(
       made.nets,
       encoder=made.nets.encoder.clone(dtype=jnp.float64),
@@ -104,7 +115,7 @@ def test_the_official_code_s_retained_graph_gives_our_gradients():
 
     def kl(phi, images):
       mean, lv = encode(phi, images)
-      return (0.5 * (jnp.exp(lv) + mean**2 - 1.0 - lv)).sum(1).mean()
+      return (0.5 * (jnp.exp(lv) + mean**2 - 1.0 - lv)).sum(1)
 
     def code(phi):
       mean, lv = encode(phi, x)
@@ -113,10 +124,9 @@ def test_the_official_code_s_retained_graph_gives_our_gradients():
     sse = lambda image: ((image - x) ** 2).sum((1, 2, 3)).mean()
 
     def loss_e(phi, theta, fake, image):
-      margin = kl(phi, x) + 0.25 * (
-        jax.nn.relu(3.0 - kl(phi, image)) + jax.nn.relu(3.0 - kl(phi, fake))
-      )
-      return 0.05 * sse(decode(theta, code(phi))) + margin
+      hinges = hinge(kl(phi, image)) + hinge(kl(phi, fake))
+      margin = kl(phi, x).mean() + alpha_encoder * hinges
+      return weight * sse(decode(theta, code(phi))) + margin
 
     @jax.jit  # one compilation in place of hundreds
     def by_hand(phi, theta):
@@ -124,14 +134,15 @@ def test_the_official_code_s_retained_graph_gives_our_gradients():
       (fake, image), back = jax.vjp(graph, theta)
       step = jax.grad(lambda p: loss_e(p, theta, fake, image))(phi)
       after = jax.tree.map(lambda p, g: p - g, phi, step)
-      from_e = 0.05 * jax.grad(sse)(image)
-      from_g = jax.grad(lambda i: 0.5 * kl(after, i))
+      from_e = weight * jax.grad(sse)(image)
+      from_g = jax.grad(lambda i: alpha_decoder * kl(after, i).mean())
       (wanted,) = back((from_g(fake), from_e + from_g(image)))
       return after, wanted
 
     after, wanted = by_hand(phi, theta)
     new, metrics = play(made, state, d)
-    assert float(metrics["hinge_active"]) > 0
+    # Images lie on both sides of the margin: the two hinges are unlike.
+    assert 0 < float(metrics["hinge_active"]) < 1
     close(new.params["encoder"], after, rtol=1e-9, atol=1e-12)
     minus = jax.tree.map(jnp.negative, wanted)
     close(moved(state, new, "decoder"), minus, rtol=1e-7, atol=1e-10)

@@ -50,21 +50,24 @@ WEIGHTS = (
 )
 
 
-def reference(made, state, d, *, detach: bool = False):
+def reference(made, state, d, *, detach: bool = False, target: Any = None):
   """The official code's losses of (encoder, decoder), as functions.
 
   Written out from the networks alone; in the code only the image that is
   encoded again is detached in the encoder's turn, and in the decoder's turn
-  the codes and the targets of made images are.
+  the codes and the targets of made images are, unless another decoder, the
+  `target`, decodes these codes.
   """
   x, eps, s = d["image"], d["noise"], 1.0 / SIDE**2
   stop = jax.lax.stop_gradient
+  held = stop if target is None else lambda value: value
   enc = lambda p, y: jnp.split(
     made.nets.encode({"encoder": p}, state.stats, y, train=True)[0], 2, -1
   )
   dec = lambda p, z: made.nets.decode(
     {"decoder": p}, state.stats, z, train=True
   )[0]
+  again = lambda p, z: dec(p if target is None else target, z)
   code = lambda post, i: post[0] + jnp.exp(0.5 * post[1]) * eps[:, i]
   sse = lambda a, b: ((a - b) ** 2).sum((1, 2, 3))
 
@@ -77,7 +80,7 @@ def reference(made, state, d, *, detach: bool = False):
     loss = s * (0.7 * sse(x, image) + 0.3 * kl(real)).mean()
     for i, y in enumerate((image, dec(theta, d["prior"])), 1):
       post = enc(phi, stop(y))
-      error = sse(dec(theta, code(post, i)), stop(y) if detach else y)
+      error = sse(again(theta, code(post, i)), stop(y) if detach else y)
       loss += 0.25 * jnp.exp(-2 * s * (0.7 * error + 2.0 * kl(post))).mean()
     return loss
 
@@ -86,7 +89,7 @@ def reference(made, state, d, *, detach: bool = False):
     loss = 0.7 * sse(x, image).mean()
     for i, y in enumerate((image, dec(theta, d["prior"])), 3):
       post = enc(phi, y)
-      error = sse(dec(theta, stop(code(post, i))), stop(y)).mean()
+      error = sse(again(theta, held(code(post, i))), held(y)).mean()
       loss += 0.5 * 0.3 * kl(post).mean() + 0.5 * 0.9 * 0.7 * error
     return s * loss
 
@@ -97,7 +100,20 @@ def reference(made, state, d, *, detach: bool = False):
 def test_both_losses_and_their_gradients_are_the_official_code_s(detach):
   made, state = method(*WEIGHTS, ("soft_introvae.detach_target", detach))
   d = data(made)
-  encoder, decoder, code = reference(made, state, d, detach=detach)
+  agree(made, state, d, reference(made, state, d, detach=detach))
+
+
+def test_a_copy_of_other_weights_decodes_the_codes_of_made_images():
+  made, state = method(*WEIGHTS, ("soft_introvae.bootstrap", 0.2))
+  other = jax.tree.map(lambda p: 0.5 * p + 0.01, state.params["decoder"])
+  state = state.replace(frozen={**state.frozen, "target_decoder": other})
+  d = data(made)
+  agree(made, state, d, reference(made, state, d, target=other))
+
+
+def agree(made, state, d, written) -> None:
+  """Losses and moves of both turns against losses that were written out."""
+  encoder, decoder, code = written
   phi, theta = state.params["encoder"], state.params["decoder"]
   new, metrics = play(made, state, d)
 

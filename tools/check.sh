@@ -38,12 +38,29 @@ section() { # name, command: runs it, times it, remembers the first failure
   fi
 }
 
+types() { "$python" -m pyright --pythonpath "$python"; }
+
+told_types() { # what the types of the background said, and their status
+  local code
+  wait "$types"
+  code=$?
+  cat "$told"
+  return "$code"
+}
+
 section format "$python" -m ruff format --check .
 section lint "$python" -m ruff check .
-section types "$python" -m pyright --pythonpath "$python"
-if [ "${1:-}" != --static ]; then
+if [ "${1:-}" = --static ]; then
+  section types types
+else
+  # Types are checked while the tests start, and told after them.
+  told=$(mktemp)
+  trap 'rm -f "$told"' EXIT
+  types >"$told" 2>&1 &
+  types=$!
   # A compilation uses one core: files of tests run side by side.
   section tests "$python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
+  section types told_types
 fi
 
 if [ "$status" -ne 0 ]; then
