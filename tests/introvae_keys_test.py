@@ -54,6 +54,27 @@ def test_a_sick_game_names_the_key_to_change(change, word):
 
 
 @pytest.mark.parametrize(
+  "change,word",
+  [
+    ({"kl_fake": 40.0}, "KL_fake has been below.*beta_fake"),
+    (
+      {"exponential_rec": 1e-8, "exponential_fake": 1e-9},
+      "vanished.*1e-08.*beta_fake",
+    ),
+    ({"spread": 0.1}, "nearly alike.*soft_introvae.beta_reconstruction"),
+    ({"kl_fake": 1e5}, "KL_fake explodes.*optimizer.lr"),
+  ],
+)
+def test_a_sick_soft_game_names_the_key_to_change(change, word):
+  made = shipped.build(shipped.config("soft_introvae_mnist", "smoke"))
+  good = GOOD | {"exponential_rec": 1e-8, "exponential_fake": 0.01}
+  del good["hinge_active"]
+  assert made.health([good] * 30) == []
+  (line,) = made.health([good] * 5 + [good | change] * 10)
+  assert re.search(word, line)
+
+
+@pytest.mark.parametrize(
   "key,value,word",
   [
     ("introvae.hinge", "soft", "hinge must be one of batch_mean, per_sample"),

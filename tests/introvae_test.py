@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from genlat import data as datasets
 from genlat import state as states
 from genlat.losses import elbo
 from genlat.methods.vae import Vae
@@ -290,6 +291,31 @@ def test_the_pretraining_ends_by_itself():
   norms = {"grad_norm/encoder", "grad_norm/decoder"}
   assert logged[0] == {"loss", "reconstruction", "kl_real", "game", *norms}
   assert logged[3] == set(metrics) > {"kl_fake", "hinge_active"}
+
+
+def test_within_two_hundred_steps_samples_have_the_larger_kl():
+  """On the 8x8 digits; a small margin, so that the game is soon at it."""
+  made, state = method(
+    ("introvae.beta", 8.0),
+    ("introvae.margin", 10.0),
+    ("optimizer.name", "adam"),
+    ("optimizer.lr", 3e-3),
+  )
+  settings = shipped.config("glf_digits").data
+  settings.image_size = SIDE
+  images = datasets.load(settings, "train").read(np.arange(32 * 40))["image"]
+  images = jnp.asarray(images, jnp.float32) / 255.0
+  step, log = jax.jit(made.train_step), []
+  for i in range(200):
+    batch = {"image": images[32 * (i % 40) :][:32]}
+    state, metrics = step(state, batch, jax.random.key(i))
+    log.append({k: float(v) for k, v in metrics.items()})
+  assert all(np.isfinite(list(m.values())).all() for m in log)
+  mean = lambda key: np.mean([m[key] for m in log[-50:]])
+  assert 1.1 * mean("kl_real") < mean("kl_fake") < mean("kl_rec") < 10.0
+  assert mean("reconstruction") < 0.8 * np.mean(
+    [m["reconstruction"] for m in log[:50]]
+  )
 
 
 def test_averages_move_with_the_passes_that_the_key_names():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 LONG = 10  # logged steps in which something has to be so to be warned of
+GONE = 1e-6  # of Soft-IntroVAE's exponentials, which are 1/4 at the most
 
 
 def ailments(
@@ -35,6 +36,13 @@ def ailments(
       "the hinge has not been active for long: no made image is below the"
       " margin, and nothing pushes samples away; raise config.introvae.margin"
       f" above {window[-1]['kl_fake']:.0f}"
+    )
+  soft = [k for k in window[-1] if k.startswith("exponential_")]
+  if soft and over(lambda m: max(m[k] for k in soft) < GONE):
+    lines.append(
+      "the exponentials of made images have vanished for long, and nothing"
+      f" pushes samples away: {max(window[-1][k] for k in soft):.0e}; lower"
+      " config.soft_introvae.beta_fake"
     )
   if over(lambda m: m["spread"] < 0.3):
     lines.append(
