@@ -1,5 +1,6 @@
 """A finished run whose samples may be asked for by label."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -9,7 +10,8 @@ from PIL import Image
 
 import genlat
 from experiments import aae_figures, aae_table
-from genlat import command, data, train, workdir
+from genlat import command, data, evaluate, train, workdir
+from genlat.metrics import scores
 from tests import shipped
 
 ALONE = command.Peers("", 1, 0)
@@ -107,6 +109,13 @@ def test_classes_clusters_and_diversity_are_scored(run, tmp_path, monkeypatch):
   assert "trained by genlat" in found["classes"]["card"]["network"]
   assert set(found["clusters"]["value"]) == {"accuracy", "purity", "nmi"}
   assert 0.0 <= found["diversity"]["value"]["ms_ssim"] <= 1.0
+  # Copies without error are named as their images are.
+  task = evaluate.describe(genlat.load(run), tmp_path)
+  perfect = dataclasses.replace(task, reconstruct=lambda images: images)
+  copied, _ = scores.classes(perfect)
+  assert copied["reconstruction_accuracy"] == copied["classifier_accuracy"]
+  assert copied["classifier_accuracy"] == values["classifier_accuracy"]
+  assert 0.0 <= values["reconstruction_accuracy"] <= 1.0
 
 
 def test_codes_of_prior_and_images_are_embedded_together(model, tmp_path):

@@ -231,6 +231,9 @@ def classes(task: Task) -> tuple[Scores, Card]:
   is not), `label_accuracy` the share of samples that it takes for the label
   that was asked for, over all labels alike. Where a model's labels are its own
   `sample_*` is how they agree with the classifier's, as in `clusters`.
+  `reconstruction_accuracy` is how often it names a reconstruction as its image
+  is labelled: where that is high and samples score badly, the prior misses
+  the codes that the decoder knows.
   """
   if task.sample is None:
     raise Unavailable("there is no prior to sample from; see --mode=fit")
@@ -248,6 +251,10 @@ def classes(task: Task) -> tuple[Scores, Card]:
     "class_score_held_out": classifier.class_score(real),
     "classifier_accuracy": float((real.argmax(1) == labels).mean()),
   }
+  if task.reconstruct is not None:
+    copies = judge.logits(map(task.reconstruct, task.batches()))
+    right = float((copies.argmax(1) == labels).mean())
+    scores["reconstruction_accuracy"] = right
   if task.classes:
     asked = np.arange(count) % task.classes
     told = judge.logits([task.sample_of(count, asked)])
