@@ -112,6 +112,7 @@ def aae() -> ConfigDict:
       trunk=1000,  # units of D_I's linear layer
       code_hidden=(1000, 500, 200),  # units of D_C
       text_hidden=256,  # units a caption has in D_I (text)
+      code_captions=True,  # D_C is told captions, too (text)
       mismatch=0.0,  # weight of real images with another's caption (text)
     )
   )

@@ -48,6 +48,22 @@ def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
   }
 
 
+def test_the_code_discriminator_may_be_told_no_captions():
+  made, state, batch, _ = game(("aae.code_captions", False))
+  told, whole, _, _ = game()
+  data = made.draws(batch, jax.random.key(0))
+  other = data | {"given": -data["given"]}
+  mute = lambda d: made.encoder_turn(state, state.params, d)[0]
+  heard = lambda d: told.encoder_turn(whole, whole.params, d)[0]
+  assert float(mute(data)) == float(mute(other))
+  assert float(heard(data)) != float(heard(other))
+  # The image discriminator still is.
+  generator = lambda d: made.generator_turn(state, state.params, d)[0]
+  assert float(generator(data)) != float(
+    generator(data | {"given_2": -data["given_2"]})
+  )
+
+
 def test_a_batch_without_captions_is_refused():
   made, _, batch, _ = game()
   with pytest.raises(ValueError, match="needs a batch with 'text'"):
@@ -144,6 +160,14 @@ def test_samples_follow_the_caption_and_else_the_kept_ones():
   [
     ({"aae.learned_prior": False, "aae.noise": 0}, "need a learned prior"),
     ({"aae.condition": "none"}, r"config\.aae\.mismatch is of captions"),
+    (
+      {
+        "aae.condition": "none",
+        "aae.mismatch": 0.0,
+        "aae.code_captions": False,
+      },
+      r"config\.aae\.code_captions is of captions",
+    ),
     ({"aae.mismatch": -1.0}, r"config\.aae\.mismatch must be at least 0"),
     (
       {"aae.image_loss": "wasserstein", "aae.penalty": 0.0},

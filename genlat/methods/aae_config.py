@@ -48,6 +48,7 @@ class Game:
     encoder_reconstruction: w, of the encoder's.
     reduction: of squared differences, of features or pixels: 'mean' or 'sum'.
     fools_by_copies: whether reconstructions also have to fool D_I.
+    code_captions: whether captions are told to D_C, too.
     mismatch: weight of real images with the caption of another.
     simultaneous: whether turns of a phase start from the same weights.
     batch_statistics: whether samples are normalised by their own batch.
@@ -75,6 +76,7 @@ class Game:
   encoder_reconstruction: float
   reduction: str
   fools_by_copies: bool
+  code_captions: bool
   mismatch: float
   simultaneous: bool
   batch_statistics: bool
@@ -87,7 +89,9 @@ class Game:
   @property
   def judged(self) -> bool:
     """Whether D_C is told them, too."""
-    return self.condition in ("supervised", "text")
+    if self.condition == "text":
+      return self.code_captions
+    return self.condition == "supervised"
 
   def draw(self, rng: jax.Array, rows: int, labels: jax.Array) -> jax.Array:
     """Noise of CG, or codes of a fixed prior without their label."""
@@ -148,6 +152,7 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     *("image_loss", "penalty", "information", "real_labels"),
     *("informs_trunk", "reconstruction", "encoder_reconstruction"),
     *("reduction", "fools_by_copies", "mismatch", "simultaneous"),
+    "code_captions",
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
   if block.learned_prior:
@@ -314,6 +319,11 @@ def _check(config: ConfigDict) -> None:
     (
       block.mismatch > 0 and block.condition != "text",
       "config.aae.mismatch is of captions: set config.aae.condition to text",
+    ),
+    (
+      not block.code_captions and block.condition != "text",
+      "config.aae.code_captions is of captions: set it to True, or"
+      " config.aae.condition to text",
     ),
   )
   for wrong, line in faults:
