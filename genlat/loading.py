@@ -54,7 +54,8 @@ def load(
   except (AttributeError, KeyError) as error:
     raise workdir.RunError(
       f"{root} was written by genlat {description.versions.get('genlat')},"
-      f" whose configuration lacks a key of this one: {error}"
+      f" whose configuration lacks a key of this one: {error}; give"
+      " config=configs.run.get_config(workdir), which has today's default"
     ) from error
   abstract = abstract_state(method, description.image_shape, mesh)
   checkpoints = Checkpoints(

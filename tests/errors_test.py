@@ -1,12 +1,17 @@
 """Each mistake ends in one line that names the cause and the way out."""
 
+import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import genlat
 import main
+from configs import run as own
 from genlat import command, identity, workdir
 from tests import shipped
 
@@ -153,6 +158,20 @@ def test_modes_that_need_a_run_say_where_there_is_none(tmp_path, capsys):
   for mode in ("evaluate", "sample", "reconstruct", "interpolate", "fit"):
     assert run(tmp_path, mode) == 1
     assert "no run in" in only_line(capsys)
+
+
+def test_a_run_older_than_a_key_is_loaded_with_the_key_s_default(
+  trained, tmp_path
+):
+  root = shutil.copytree(trained, tmp_path / "old")
+  record = json.loads((root / "run.json").read_text())
+  del record["config"]["flow"]["clamp"]
+  (root / "run.json").write_text(json.dumps(record))
+  with pytest.raises(workdir.RunError, match="get_config.*today's default"):
+    genlat.load(root)
+  model = genlat.load(root, config=own.get_config(str(root)))
+  wanted = genlat.load(trained).sample(4, seed=0)
+  np.testing.assert_array_equal(model.sample(4, seed=0), wanted)
 
 
 def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
