@@ -18,5 +18,5 @@ def get_config(words: str = "") -> ConfigDict:
   config.epochs = 40.0
   config.model.latent = 64
   config.method = "vae"
-  config.optimizer.schedule = "step"
+  config.optimizer.schedule = "constant"
   return base.preset(config, words, {}).lock()

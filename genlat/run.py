@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -44,6 +44,7 @@ AT_LEAST_ONE = (
   "text.steps",
 )
 AT_LEAST_ZERO = (
+  "data.resident_limit",
   "evaluation.diversity_side",
   "evaluation.limit",
   "likelihood.levels",
@@ -58,10 +59,13 @@ AT_LEAST_ZERO = (
 BELOW_ONE = (
   "data.validation",
   "ema",
+  "flow.bn_momentum",
   "optimizer.b1",
   "optimizer.b2",
+  "optimizer.momentum",
   "text.forget",
 )
+ABOVE_ZERO = ("flow.bound", "flow.clamp", "optimizer.eps")
 
 
 def say(line: str) -> None:
@@ -114,18 +118,27 @@ class Run:
 
 def check_ranges(config: ConfigDict) -> None:
   """Raises ValueError for a number out of range, by its key."""
-  for keys, low, high in (
-    (AT_LEAST_ONE, 1, None),
-    (AT_LEAST_ZERO, 0, None),
-    (BELOW_ONE, 0, 1),
-  ):
-    for key in keys:
-      value: Any = config
-      for part in key.split("."):
-        value = value[part]
-      if value < low or (high is not None and value >= high):
-        bounds = f"at least {low}" if high is None else f"in [{low}, {high})"
-        raise ValueError(f"config.{key} must be {bounds}; got {value}")
+  ranges: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (AT_LEAST_ONE, lambda x: x >= 1, "at least 1"),
+    (AT_LEAST_ZERO, lambda x: x >= 0, "at least 0"),
+    (ABOVE_ZERO, lambda x: x > 0, "above 0"),
+    (BELOW_ONE, lambda x: 0 <= x < 1, "in [0, 1)"),
+  )
+  for keys, fits, bounds in ranges:
+    for asked in keys:
+      for key, value in _set(config, asked):
+        if not fits(value):
+          raise ValueError(f"config.{key} must be {bounds}; got {value}")
+
+
+def _set(config: ConfigDict, key: str) -> Iterator[tuple[str, Any]]:
+  """A key's value, and of the optimiser's keys each player's own."""
+  block, _, name = key.rpartition(".")
+  yield key, (config[block] if block else config)[name]
+  if block == "optimizer":
+    for who, own in config.players.items():
+      if name in own:
+        yield f"players.{who}.{name}", own[name]
 
 
 def resolve(config: ConfigDict, source: Source) -> ConfigDict:

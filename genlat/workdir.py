@@ -146,8 +146,10 @@ def differences(
   """
   before, after = _flat(old), _flat(new)
   found = []
-  # A key that an older run does not know had no other value.
-  for key in sorted(before):
+  # A key that an older run does not know had no other value; but a player's is
+  # there only where it is set.
+  gained = {key for key in after if key.startswith("players.")}
+  for key in sorted(before.keys() | gained):
     may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
     if not (may or key in free) and before.get(key) != after.get(key):
       found.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")

@@ -53,6 +53,12 @@ def trained(tmp_path_factory):
     ({"optimizer__accumulate": 0}, ["config.optimizer.accumulate", "0"]),
     ({"optimizer__warmup": -1}, ["config.optimizer.warmup", "-1"]),
     ({"optimizer__b1": 1.5}, ["config.optimizer.b1", "1.5"]),
+    ({"optimizer__eps": -1.0}, ["config.optimizer.eps", "above 0", "-1.0"]),
+    ({"optimizer__momentum": 2.0}, ["config.optimizer.momentum", "2.0"]),
+    ({"players__flow__b1": 1.5}, ["config.players.flow.b1", "1.5"]),
+    ({"flow__clamp": 0.0}, ["config.flow.clamp", "above 0", "0.0"]),
+    ({"flow__bound": -1.0}, ["config.flow.bound", "-1.0"]),
+    ({"data__resident_limit": -1.0}, ["config.data.resident_limit", "-1.0"]),
     ({"model__channels": (8,)}, ["config.model.channels", "(8,)"]),
     ({"model__hidden": 0}, ["config.model.hidden", "0"]),
     ({"flow__blocks": 0}, ["config.flow.blocks", "0"]),
@@ -106,6 +112,15 @@ def test_fewer_steps_than_are_done_are_refused(trained, capsys):
   assert run(trained, steps=1) == 1
   line = only_line(capsys)
   assert "more than the 1 asked for" in line and "--checkpoint" in line
+  assert (trained / "run.json").read_bytes() == before
+
+
+def test_a_run_of_which_only_a_player_differs_is_left_alone(trained, capsys):
+  """A player's key is there only where it is set."""
+  before = (trained / "run.json").read_bytes()
+  assert run(trained, players__autoencoder__b1=0.5, steps=6) == 1
+  line = only_line(capsys)
+  assert "players.autoencoder.b1: None -> 0.5" in line
   assert (trained / "run.json").read_bytes() == before
 
 
