@@ -37,6 +37,7 @@ def arguments(description: str | None, rows: Sequence[Row]):
   )
   parser.add_argument("--runs", type=pathlib.Path, required=True)
   parser.add_argument("--inception", default="", help="weight file, for FID")
+  parser.add_argument("--vgg", default="", help="weight file, where a row asks")
   parser.add_argument("--data", type=pathlib.Path, help="folder of data sets")
   parser.add_argument(
     "--epochs",
@@ -70,11 +71,11 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
   for row in rows:
     if row.name not in chosen:
       continue
-    lines, model = [], ""
+    lines, model, where = [], "", ""
     for path in score(row, args):
       metric, values, card = read_score(path)
       assert isinstance(values, dict)
-      model = card.model
+      model, where = card.model, f"{card.commit}, {card.hardware}"
       if metric == "frechet":
         for other in cards:
           if other.reference == card.reference:
@@ -88,18 +89,19 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
       ]
     print(
       f"{row.name:28s} {'  '.join(lines)}   ({model})"
-      f"   paper: {row.paper or '-'}"
+      f"   paper: {row.paper or '-'}\n  {' '.join(_changes(row, args))}"
+      f"  scored at {where}"
     )
 
 
 def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   """Trains and evaluates a row; returns the files of its scores."""
   workdir = args.runs / row.name
-  train = [f"--config=configs/{row.config}"]
+  train = _changes(row, args)
   if args.data:
     train.append(f"--config.data.path={args.data / row.dataset}")
-  if args.epochs:
-    train.append(f"--config.epochs={args.epochs}")
+  if args.vgg:
+    train.append(f"--config.weights.vgg={args.vgg}")
   _main("train", workdir, *train)
   _main(
     "evaluate",
@@ -111,6 +113,12 @@ def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   newest = max(workdir.glob("scores/*"), key=lambda path: int(path.name))
   files = [newest / f"{name}.json" for name in args.metrics.split(",")]
   return [path for path in files if path.exists()]  # others were skipped
+
+
+def _changes(row: Row, args: argparse.Namespace) -> list[str]:
+  """What a row trains: its configuration, and what is set otherwise."""
+  epochs = [f"--config.epochs={args.epochs}"] if args.epochs else []
+  return [f"--config=configs/{row.config}", *epochs]
 
 
 def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from genlat import data
 from genlat.data.source import Source
 from genlat.methods.method import Method
+from genlat.metrics import resize, scores
 
 
 def check_best(
@@ -25,6 +27,28 @@ def check_best(
       f"config.checkpoint.best must be one of {', '.join(known)};"
       f" got {config.checkpoint.best!r}"
     )
+
+
+def chosen_metrics(settings: ConfigDict) -> list[str]:
+  """Names in `config.evaluation.metrics`.
+
+  Raises:
+    ValueError: for a metric, split or resize that there is not.
+  """
+  # A list on the command line arrives as one word.
+  chosen = [n for item in settings.metrics for n in item.split(",")]
+  for key, names, known in (
+    ("metrics", chosen, scores.METRICS),
+    ("split", [settings.split], data.SPLITS),
+    ("resize", [settings.resize], resize.RESIZES),
+  ):
+    for name in names:
+      if name not in known:
+        raise ValueError(
+          f"config.evaluation.{key} must be of {', '.join(sorted(known))};"
+          f" got {name!r}"
+        )
+  return chosen
 
 
 def check_classes(classes: int, source: Source, key: str) -> None:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from genlat import data, grids, sharding, trained
+from genlat import checks, data, grids, sharding, trained
 from genlat.data import feeder
 from genlat.data.images import Preparation
 from genlat.data.source import Source
@@ -93,14 +93,7 @@ def evaluate(model: trained.Trained, directory: pathlib.Path) -> None:
     ValueError: for an unknown metric or split.
   """
   settings = model.config.evaluation
-  # A list on the command line arrives as one word.
-  chosen = [n for item in settings.metrics for n in item.split(",")]
-  for name in chosen:
-    if name not in scores.METRICS:
-      raise ValueError(
-        f"config.evaluation.metrics: unknown metric {name!r}; known:"
-        f" {', '.join(sorted(scores.METRICS))}"
-      )
+  chosen = checks.chosen_metrics(settings)
   folder = directory / "scores" / str(model.step)
   task = describe(model, folder)
   for name in chosen:

@@ -149,6 +149,7 @@ def resolve(config: ConfigDict, source: Source) -> ConfigDict:
   """
   config = config.copy_and_resolve_references().unlock()
   check_ranges(config)
+  checks.chosen_metrics(config.evaluation)
   if config.batch_size < 1 or config.batch_size > len(source):
     raise ValueError(
       f"config.batch_size must be 1 to {len(source)}, the size of the train"

@@ -5,10 +5,12 @@ grid = model.sample(64, seed=0)
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -237,11 +239,14 @@ class Trained:
 
   def decode(self, codes: np.ndarray) -> np.ndarray:
     """uint8 images `[N, H, W, C]` of codes `[N, ...]`."""
+    codes = np.asarray(codes, np.float32)
+    if codes.shape[1:] != self._code_shape:
+      raise ValueError(
+        f"codes must be [N, {', '.join(map(str, self._code_shape))}]; got"
+        f" {list(codes.shape)}"
+      )
     decode = self._call("decode")
-    return self._by_chunks(
-      lambda rows, i: decode(self.state, rows),
-      np.asarray(codes, np.float32),
-    )
+    return self._by_chunks(lambda rows, i: decode(self.state, rows), codes)
 
   def reconstruct(self, images: np.ndarray) -> np.ndarray:
     """Decodes the codes of uint8 images `[N, H, W, C]`."""
@@ -311,6 +316,11 @@ class Trained:
   def _chunk(self) -> int:
     rows = OFFICIAL if self.config.evaluation.batch_statistics else CHUNK
     return -(-rows // self.mesh.size) * self.mesh.size
+
+  @functools.cached_property
+  def _code_shape(self) -> tuple[int, ...]:
+    image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+    return jax.eval_shape(self.method.encode, self.state, image).shape[1:]
 
   @property
   def _prior_params(self) -> Any:

@@ -73,6 +73,9 @@ def trained(tmp_path_factory):
     ({"data__random_crop": 17}, ["config.data.random_crop", "16 x 16", "17"]),
     ({"data__feeder": "tape"}, ["config.data.feeder", "'tape'"]),
     ({"mesh__fsdp": 3}, ["config.mesh.fsdp", "4"]),
+    ({"evaluation__metrics": ("fid",)}, ["evaluation.metrics", "'fid'"]),
+    ({"evaluation__split": "tests"}, ["evaluation.split", "'tests'"]),
+    ({"evaluation__resize": "area"}, ["evaluation.resize", "clean, tf1"]),
     ({"flow__coupling": "planar"}, ["coupling", "'planar'"]),
     ({"glf__beta": 0.0}, ["config.glf.beta"]),
     ({"likelihood__name": "perceptual"}, ["config.weights.vgg", "vgg16"]),
@@ -175,6 +178,14 @@ def test_modes_that_need_a_run_say_where_there_is_none(tmp_path, capsys):
     assert "no run in" in only_line(capsys)
 
 
+def test_codes_and_images_of_another_shape_are_refused(trained):
+  model = genlat.load(trained)
+  with pytest.raises(ValueError, match=r"codes must be \[N, 6\]; got \[2, 3\]"):
+    model.decode(np.zeros((2, 3)))
+  with pytest.raises(ValueError, match="images must be uint8"):
+    model.encode(np.zeros((2, 8, 8, 1)))
+
+
 def test_a_run_older_than_a_key_is_loaded_with_the_key_s_default(
   trained, tmp_path
 ):
@@ -271,6 +282,8 @@ def test_a_full_disk_ends_a_run_and_loses_nothing(small_disk, capsys):
     while True:
       file.write(bytes(4096))
   assert run(small_disk / "run", steps=6) == 1
+  assert "disk is full" in only_line(capsys)
+  assert run(small_disk / "run", "fit", prior__name="gaussian") == 1
   assert "disk is full" in only_line(capsys)
   left = {p.name for p in (small_disk / "run" / "checkpoints").glob("[0-9]*")}
   assert kept <= left

@@ -12,7 +12,7 @@ reaches the encoder, beta * L_rec + L_nll.
 
 Departures from the official code, all named in glf.md 1.6 and 6: images and
 targets share the range [0, 1]; samples are normalised by averages unless
-`config.model.batch_statistics` asks for the batch's own; no image is
+`config.evaluation.batch_statistics` asks for the batch's own; no image is
 stretched.
 """
 

@@ -12,7 +12,8 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as serialised
 
 from genlat import files
 from genlat.priors.flow import FlowPrior
@@ -75,8 +76,10 @@ def save(root: pathlib.Path, step: int, fitted: Fitted) -> pathlib.Path:
   arrays = {k: np.ascontiguousarray(v) for k, v in flat.items()}
   law = {"name": fitted.name, **dataclasses.asdict(fitted.law)}  # pyright: ignore
   path = folder / f"{step}-{fitted.name}.safetensors"
+  whole = serialised(arrays, metadata={"law": json.dumps(law)})
   with files.whole(path) as draft:
-    save_file(arrays, draft, metadata={"law": json.dumps(law)})
+    # Not by the library's own hand: a full disk is then the system's error.
+    draft.write_bytes(whole)
   return path
 
 
