@@ -82,16 +82,17 @@ def one_line(error: Exception) -> str:
     text = text.strip().splitlines()[-1].partition(": ")[2]
   elif isinstance(error, KeyError):
     # Of a --config.KEY: the key, and below it what may have been meant.
-    text = f"the configuration has no key {'. '.join(text_of(error))}"
+    text = f"the configuration has no key {'. '.join(lines_of(error))}"
   elif isinstance(error, TypeError):
     text = f"a --config.KEY=VALUE does not fit the configuration: {text}"
   return " ".join(text.split())
 
 
-def text_of(error: KeyError) -> list[str]:
+def lines_of(error: KeyError) -> list[str]:
   """Lines of the message; str() of a KeyError is its repr."""
   lines = str(error.args[0]).splitlines() if error.args else []
-  return lines if len(lines) > 1 else [*lines, "configs/base.py has them all"]
+  where = "configs/base.py and blocks.py have them all"
+  return lines if len(lines) > 1 else [*lines, where]
 
 
 def main(argv: list[str]) -> int:

@@ -3,9 +3,9 @@
   python -m experiments.glf_table --runs=RUNS --inception=FILE [--epochs=N]
 
 Trains each configuration below where its run is not finished yet, evaluates
-it with 10,000 samples against the 10,000 test images, and prints our numbers
-beside the paper's. By default the rows of MNIST, Fashion-MNIST and CIFAR-10
-without perceptual losses, which need `--vgg=FILE`. The paper's are recalled
+it with 10,000 samples against the test images (all: 10,000, of CelebA 19,962),
+and prints our numbers beside the paper's. Rows of CelebA and of perceptual
+losses are asked for by --rows; the latter need --vgg. The paper's are recalled
 from memory and not confirmed (docs/results.md); rows of unlike protocol are not
 compared silently.
 """

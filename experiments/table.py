@@ -75,7 +75,7 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
     for path in score(row, args):
       metric, values, card = read_score(path)
       assert isinstance(values, dict)
-      model, where = card.model, f"{card.commit}, {card.hardware}"
+      model, where = card.model, f"  scored at {card.commit}, {card.hardware}"
       if metric == "frechet":
         for other in cards:
           if other.reference == card.reference:
@@ -87,10 +87,10 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
         for key, value in values.items()
         if isinstance(value, int | float)
       ]
+    flags = " ".join([*_changes(row, args), *row.protocol])
     print(
       f"{row.name:28s} {'  '.join(lines)}   ({model})"
-      f"   paper: {row.paper or '-'}\n  {' '.join(_changes(row, args))}"
-      f"  scored at {where}"
+      f"   paper: {row.paper or '-'}\n  {flags}{where}"
     )
 
 

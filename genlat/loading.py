@@ -54,8 +54,9 @@ def load(
   except (AttributeError, KeyError) as error:
     raise workdir.RunError(
       f"{root} was written by genlat {description.versions.get('genlat')},"
-      f" whose configuration lacks a key of this one: {error}; give"
-      " config=configs.run.get_config(workdir), which has today's default"
+      f" whose configuration lacks a key of this one: {error}; from a"
+      " checkout give config=configs.run.get_config(workdir), which has today's"
+      " default"
     ) from error
   abstract = abstract_state(method, description.image_shape, mesh)
   checkpoints = Checkpoints(

@@ -65,7 +65,13 @@ BELOW_ONE = (
   "optimizer.momentum",
   "text.forget",
 )
-ABOVE_ZERO = ("flow.bound", "flow.clamp", "optimizer.eps")
+ABOVE_ZERO = (
+  "flow.bound",
+  "flow.clamp",
+  "optimizer.eps",
+  "optimizer.lr",
+  "optimizer.lr_scale",
+)
 
 
 def say(line: str) -> None:
@@ -126,18 +132,18 @@ def check_ranges(config: ConfigDict) -> None:
   )
   for keys, fits, bounds in ranges:
     for asked in keys:
-      for key, value in _set(config, asked):
-        if not fits(value):
+      for key, value in _values(config, asked):
+        if not isinstance(value, int | float) or not fits(value):
           raise ValueError(f"config.{key} must be {bounds}; got {value}")
 
 
-def _set(config: ConfigDict, key: str) -> Iterator[tuple[str, Any]]:
+def _values(config: ConfigDict, key: str) -> Iterator[tuple[str, Any]]:
   """A key's value, and of the optimiser's keys each player's own."""
   block, _, name = key.rpartition(".")
   yield key, (config[block] if block else config)[name]
   if block == "optimizer":
     for who, own in config.players.items():
-      if name in own:
+      if isinstance(own, ConfigDict) and name in own:
         yield f"players.{who}.{name}", own[name]
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -151,9 +151,18 @@ def differences(
   gained = {key for key in after if key.startswith("players.")}
   for key in sorted(before.keys() | gained):
     may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
-    if not (may or key in free) and before.get(key) != after.get(key):
-      found.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+    was, now = _value(before, key), _value(after, key)
+    if not (may or key in free) and was != now:
+      found.append(f"{key}: {was!r} -> {now!r}")
   return found
+
+
+def _value(flat: Mapping[str, Any], key: str) -> Any:
+  """A key's value; a player's that is not set is the optimiser's."""
+  if key in flat or not key.startswith("players."):
+    return flat.get(key)
+  name = key.rpartition(".")[2]
+  return 1.0 if name == "lr_scale" else flat.get(f"optimizer.{name}")
 
 
 def check_same(

@@ -56,6 +56,7 @@ def trained(tmp_path_factory):
     ({"optimizer__eps": -1.0}, ["config.optimizer.eps", "above 0", "-1.0"]),
     ({"optimizer__momentum": 2.0}, ["config.optimizer.momentum", "2.0"]),
     ({"players__flow__b1": 1.5}, ["config.players.flow.b1", "1.5"]),
+    ({"players__flow__lr_scale": -1.0}, ["players.flow.lr_scale", "above 0"]),
     ({"flow__clamp": 0.0}, ["config.flow.clamp", "above 0", "0.0"]),
     ({"flow__bound": -1.0}, ["config.flow.bound", "-1.0"]),
     ({"data__resident_limit": -1.0}, ["config.data.resident_limit", "-1.0"]),
@@ -123,7 +124,13 @@ def test_a_run_of_which_only_a_player_differs_is_left_alone(trained, capsys):
   before = (trained / "run.json").read_bytes()
   assert run(trained, players__autoencoder__b1=0.5, steps=6) == 1
   line = only_line(capsys)
-  assert "players.autoencoder.b1: None -> 0.5" in line
+  assert "players.autoencoder.b1: 0.9 -> 0.5" in line
+  # The optimiser's own value changes nothing.
+  old = workdir.read(trained).config
+  same = old.copy_and_resolve_references().unlock()
+  same.players.autoencoder.b1 = old.optimizer.b1
+  assert workdir.differences(old, same) == []
+  assert workdir.differences(same, old) == []
   assert (trained / "run.json").read_bytes() == before
 
 
@@ -182,8 +189,9 @@ def test_codes_and_images_of_another_shape_are_refused(trained):
   model = genlat.load(trained)
   with pytest.raises(ValueError, match=r"codes must be \[N, 6\]; got \[2, 3\]"):
     model.decode(np.zeros((2, 3)))
-  with pytest.raises(ValueError, match="images must be uint8"):
-    model.encode(np.zeros((2, 8, 8, 1)))
+  for images in (np.zeros((2, 8, 8, 1)), np.zeros((2, 7, 7, 1), np.uint8)):
+    with pytest.raises(ValueError, match="images must be uint8"):
+      model.encode(images)
 
 
 def test_a_run_older_than_a_key_is_loaded_with_the_key_s_default(
@@ -217,7 +225,10 @@ def test_a_loss_that_is_no_number_stops_and_can_be_replayed(tmp_path, capsys):
   [
     (["--config.optimizer.lrr=1"], ["has no key 'lrr'. Did you mean \"lr\""]),
     (["--config.epoch=1"], ["has no key 'epoch'. Did you mean \"epochs\""]),
-    (["--config.zzz=1"], ["has no key 'zzz'. configs/base.py has them all"]),
+    (
+      ["--config.zzz=1"],
+      ["has no key 'zzz'. configs/base.py and blocks.py have them all"],
+    ),
     (["--config.method.x=1"], ["does not fit the configuration"]),
     (["--config", CONFIG, "--config.steps=x"], ["steps", "'x'"]),
     (["--config.optimizer.lr=fast"], ["fast"]),

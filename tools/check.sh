@@ -38,11 +38,11 @@ section() { # name, command: runs it, times it, remembers the first failure
   fi
 }
 
-types() { "$python" -m pyright --pythonpath "$python"; }
+check_types=("$python" -m pyright --pythonpath "$python")
 
-told_types() { # what the types of the background said, and their status
+told_types() { # what the checker in the background said, and its status
   local code
-  wait "$types"
+  wait "$checker"
   code=$?
   cat "$told"
   return "$code"
@@ -51,13 +51,13 @@ told_types() { # what the types of the background said, and their status
 section format "$python" -m ruff format --check .
 section lint "$python" -m ruff check .
 if [ "${1:-}" = --static ]; then
-  section types types
+  section types "${check_types[@]}"
 else
   # Types are checked while the tests start, and told after them.
   told=$(mktemp)
-  trap 'rm -f "$told"' EXIT
-  types >"$told" 2>&1 &
-  types=$!
+  "${check_types[@]}" >"$told" 2>&1 &
+  checker=$!
+  trap 'kill "$checker" 2>/dev/null; rm -f "$told"' EXIT
   # A compilation uses one core: files of tests run side by side.
   section tests "$python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
   section types told_types
