@@ -38,10 +38,11 @@ def ailments(
       f" above {window[-1]['kl_fake']:.0f}"
     )
   soft = [k for k in window[-1] if k.startswith("exponential_")]
-  if soft and over(lambda m: max(m[k] for k in soft) < GONE):
+  strongest = lambda m: max(m[k] for k in soft)
+  if soft and over(lambda m: strongest(m) < GONE):
     lines.append(
       "the exponentials of made images have vanished for long, and nothing"
-      f" pushes samples away: {max(window[-1][k] for k in soft):.0e}; lower"
+      f" pushes samples away: {strongest(window[-1]):.0e}; lower"
       " config.soft_introvae.beta_fake"
     )
   if over(lambda m: m["spread"] < 0.3):
