@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import genlat
-from genlat import data, grids
+from genlat import command, data, grids
 from genlat.trained import Trained
 
 LIMIT = 70  # of the axes, as in the paper
@@ -154,4 +154,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  with command.one_line() as failed:
+    main()
+  raise SystemExit(int(failed()))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import genlat
-from genlat import data, evaluate, grids
+from genlat import command, data, evaluate, grids
 from genlat.data import synthetic
 from genlat.metrics import classifier
 from genlat.metrics.card import Card, write_score
@@ -201,4 +201,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  with command.one_line() as failed:
+    main()
+  raise SystemExit(int(failed()))

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import genlat
-from genlat import data, grids, sample
+from genlat import command, data, grids, sample
 from genlat.data.source import Source
 from genlat.metrics import extractors, features, neighbours
 from genlat.trained import Trained
@@ -86,4 +86,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  main()
+  with command.one_line() as failed:
+    main()
+  raise SystemExit(int(failed()))

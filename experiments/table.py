@@ -47,7 +47,8 @@ def arguments(description: str | None, rows: Sequence[Row]):
     " has done",
   )
   parser.add_argument("--metrics", default="frechet,reconstruction")
-  parser.add_argument("--rows", default=",".join(row.name for row in rows))
+  names = ",".join(row.name for row in rows)
+  parser.add_argument("--rows", default=names, help=f"of {names}")
   return parser
 
 

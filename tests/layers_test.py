@@ -33,7 +33,7 @@ MODEL = {"nets", "losses", "distributions", "state", "optimizers", "weights"}
 # where it is a package. "genlat" is the package's own face, genlat.load.
 LAYERS: dict[str, set[str]] = {
   "main": {"command"},
-  "experiments": {"genlat", "data", "grids", "metrics"} | RUNS,
+  "experiments": {"command", "genlat", "data", "grids", "metrics"} | RUNS,
   "colabs": {"genlat"} | RUNS,
   "configs": {"workdir"},
   "genlat": {"loading"},
