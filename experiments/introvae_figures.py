@@ -24,7 +24,12 @@ from genlat.data.source import Source
 from genlat.metrics import extractors, features, neighbours
 from genlat.trained import Trained
 
-LOSSES = (("reconstruction",), ("kl_real", "kl_rec", "kl_fake"))
+LOSSES = (
+  ("reconstruction",),
+  ("kl_real", "kl_rec", "kl_fake", "hinge_active"),
+  ("spread",),
+)
+SHARES = ("hinge_active",)
 
 
 def nearest(model: Trained, n: int, seed: int, inception: str) -> np.ndarray:
@@ -67,7 +72,7 @@ def main() -> None:
   parser.add_argument("--inception", default="", help="weight file")
   args = parser.parse_args()
   if args.figure == "losses":
-    grids.curves(args.workdir / "metrics.jsonl", args.out, LOSSES)
+    grids.curves(args.workdir / "metrics.jsonl", args.out, LOSSES, SHARES)
     print(args.out)
     return
   model = genlat.load(args.workdir)

@@ -166,7 +166,7 @@ def curves(
         line.set_color(colormaps["viridis"](i / len(drawn)))
     else:
       extra = right.get_lines() if right is not left else []
-      left.legend(handles=[*drawn, *extra])
+      left.legend(handles=[*drawn, *extra], framealpha=0.5, fontsize="small")
   _save(png_path, figure)
 
 
