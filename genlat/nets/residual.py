@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from genlat.nets.batch_norm import BatchNorm
+
 Normalisation = Literal["batch", "group", "none"]
 Placement = Literal["sum", "branch"]
 
@@ -47,7 +49,7 @@ class Normalise(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Normalises."""
     if self.kind == "batch":
-      return nn.BatchNorm(
+      return BatchNorm(
         use_running_average=not self.train,
         momentum=0.9,
         epsilon=1e-5,
