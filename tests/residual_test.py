@@ -80,37 +80,152 @@ def test_a_size_that_cannot_be_halved_is_named():
     residual.base_shape((28, 28), ())
 
 
+# introvae.md 2.1: every convolution's output of a 256-pixel image (run_256 of
+# the official code), and at 28 pixels, as (channels, side); 1x1 are skips.
+ENCODER_256 = {
+  "stem": (32, 256),
+  "block_1": (64, 128),
+  "block_2": (128, 64),
+  "block_3": (256, 32),
+  "block_4": (512, 16),
+  "block_5": (512, 8),
+  "block_last": (512, 4),
+  "head": (1024, None),
+}
+DECODER_256 = {
+  "stem": (8192, None),
+  "block_6": (512, 4),
+  "block_5": (512, 8),
+  "block_4": (256, 16),
+  "block_3": (128, 32),
+  "block_2": (64, 64),
+  "block_1": (32, 128),
+  "block_0": (32, 256),
+  "head": (3, 256),
+}
+ENCODER_28 = {
+  "stem": (64, 28),
+  "block_1": (128, 14),
+  "block_last": (128, 7),
+  "head": (64, None),
+}
+DECODER_28 = {
+  "stem": (6272, None),
+  "block_2": (128, 7),
+  "block_1": (64, 14),
+  "block_0": (64, 28),
+  "head": (1, 28),
+}
+
+
+@pytest.mark.parametrize(
+  "side,channels,latent,colours,tables",
+  [
+    (256, (32, 64, 128, 256, 512, 512), 512, 3, (ENCODER_256, DECODER_256)),
+    (28, (64, 128), 32, 1, (ENCODER_28, DECODER_28)),
+  ],
+)
+def test_layers_are_those_of_the_sheet(side, channels, latent, colours, tables):
+  enc, dec, x, z = nets(side, channels, latent, colours)
+  for net, given, table in zip((enc, dec), (x, z), tables, strict=True):
+    made = jax.eval_shape(
+      lambda net=net, given=given: net.init_with_output(
+        jax.random.key(0),
+        given,
+        train=False,
+        capture_intermediates=True,
+        mutable=True,
+      )[1]["intermediates"]
+    )
+    layers = {}
+    for name in table:
+      (out,) = made[name]["__call__"]
+      layers[name] = out.shape[-1], out.shape[1] if out.ndim == 4 else None
+    assert made.keys() - table.keys() <= {"__call__", "stem_norm"}
+    assert layers == table
+
+
+def conv(x, kernel):
+  """A convolution that keeps the sides."""
+  edge = kernel.shape[0] // 2
+  dims = ("NHWC", "HWIO", "NHWC")
+  return np.asarray(
+    jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), [(edge, edge)] * 2, dimension_numbers=dims
+    )
+  )
+
+
+def norm(x, p):
+  """Of a batch, with PyTorch's (biased) variance."""
+  x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+  return x * p["batch"]["scale"] + p["batch"]["bias"]
+
+
+def leak(x):
+  return np.where(x > 0, x, 0.2 * x)
+
+
+def by_hand(x, p):
+  """Branch, skip, normalisation of their sum."""
+  branch = leak(norm(conv(x, p["conv_1"]["kernel"]), p["norm_1"]))
+  branch = conv(branch, p["conv_2"]["kernel"])
+  skip = conv(x, p["skip"]["kernel"]) if "skip" in p else x
+  return leak(norm(branch + skip, p["norm_2"]))
+
+
+def away(variables):
+  """Weights none of which is 0 or 1."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape, np.float32),
+    variables["params"],
+  )
+
+
 def block(placement, features, x):
   net = residual.Block(
     features, placement, "batch", train=True, dtype=jnp.float32
   )
-  variables = net.init(jax.random.key(0), x)
-  out, _ = net.apply(variables, x, mutable=["batch_stats"])
-  return out, variables["params"]
+  params = away(net.init(jax.random.key(0), x))
+  out, _ = net.apply({"params": params}, x, mutable=["batch_stats"])
+  return out, params
 
 
 def test_a_block_is_the_official_one_written_out():
-  """Branch, skip, normalisation of their sum; PyTorch's variance."""
   x = jax.random.normal(jax.random.key(1), (4, 6, 6, 3))
   out, p = block("sum", 5, x)
+  np.testing.assert_allclose(out, by_hand(x, p), atol=2e-5)
 
-  def conv(x, name, pad):
-    return jax.lax.conv_general_dilated(
-      x,
-      p[name]["kernel"],
-      (1, 1),
-      [(pad, pad)] * 2,
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
 
-  def norm(x):
-    x = np.asarray(x)
-    return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+def test_networks_are_the_official_ones_written_out():
+  """Two levels, with every activation, halving and doubling in its place."""
+  enc, dec, x, z = nets(8, (3, 5), 2)
+  rng = np.random.default_rng(1)
+  x = rng.standard_normal((6, *x.shape[1:]), np.float32)
+  z = rng.standard_normal((6, *z.shape[1:]), np.float32)
+  half = lambda x: x.reshape(6, x.shape[1] // 2, 2, -1, 2, x.shape[-1]).mean(
+    (2, 4)
+  )
+  twice = lambda x: x.repeat(2, 1).repeat(2, 2)
+  dense = lambda x, p: x @ p["kernel"] + p["bias"]
 
-  leak = lambda x: np.where(x > 0, x, 0.2 * x)
-  branch = conv(leak(norm(conv(x, "conv_1", 1))), "conv_2", 1)
-  wanted = leak(norm(branch + conv(x, "skip", 0)))
-  np.testing.assert_allclose(out, wanted, atol=1e-5)
+  p = away(enc.init(jax.random.key(3), x, train=True))
+  y = half(leak(norm(conv(x, p["stem"]["kernel"]), p["stem_norm"])))
+  y = half(by_hand(y, p["block_1"]))
+  y = by_hand(y, p["block_last"])
+  wanted = dense(y.reshape(6, -1), p["head"])
+  found, _ = enc.apply({"params": p}, x, train=True, mutable=["batch_stats"])
+  np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+  p = away(dec.init(jax.random.key(4), z, train=True))
+  y = np.maximum(dense(z, p["stem"]), 0.0).reshape(6, 2, 2, 5)
+  y = twice(by_hand(y, p["block_2"]))
+  y = twice(by_hand(y, p["block_1"]))
+  y = by_hand(y, p["block_0"])
+  wanted = conv(y, p["head"]["kernel"]) + p["head"]["bias"]
+  found, _ = dec.apply({"params": p}, z, train=True, mutable=["batch_stats"])
+  np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 def test_the_placement_of_the_last_normalisation_matters():
