@@ -14,6 +14,9 @@ from ml_collections import ConfigDict
 from configs import base
 
 
+LARGE = 256  # pixels from which 250 images at once are too many
+
+
 def residual(
   config: ConfigDict, channels: tuple[int, ...], latent: int
 ) -> None:
@@ -23,6 +26,7 @@ def residual(
   config.model.latent = latent
   config.likelihood.activation = "none"
   config.optimizer.lr = 2e-4
+  config.evaluation.metrics += ("diversity",)
 
 
 def introvae(
@@ -81,6 +85,8 @@ def finish(config: ConfigDict, words: str, **script: float | int) -> ConfigDict:
     presets |= {"paper": paper, "official": own}
   else:
     presets |= {"bootstrap": bootstrap}
+  if config.data.image_size >= LARGE:
+    config.evaluation.batch_size = 50
   return base.preset(config, words, presets).lock()
 
 

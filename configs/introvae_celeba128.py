@@ -1,7 +1,8 @@
 """IntroVAE on CelebA at 128x128: Huang et al. 2018, arXiv:1807.06358.
 
 Margin and weights are recalled and agreed by ports; widths are
-Soft-IntroVAE's. The paper trains half a day on its GPUs with batch 64; MS-SSIM
+Soft-IntroVAE's; the crop of 178 pixels is CelebA's usual one, the paper names
+none. The paper trains half a day on its GPUs with batch 64; MS-SSIM
 .2719 of 10,000 pairs (recalled from memory, not confirmed). Presets `paper`
 (the default), `official`, `vae`: configs/introspective.py.
 """

@@ -1,7 +1,9 @@
 """IntroVAE on CelebA-HQ at 1024x1024: Huang et al. 2018, arXiv:1807.06358.
 
 Give the folder or zip of images by `--config.data.path`. 48,349,187 weights,
-bfloat16, blocks recomputed going back: docs/introvae.md says what it needs. The
+bfloat16, blocks recomputed going back: docs/introvae.md says what it needs. Our
+BatchNorm takes the statistics of the whole batch, the official code those of
+the images on each of its GPUs. The
 paper trains 21 days with batch 8; FID 5.19 (recalled from memory, not
 confirmed). The folder is cut by a hash, about nine tenths to train, where the
 paper has 29,000 to 1,000; images are resized bilinearly, in the code

@@ -1,7 +1,8 @@
 """IntroVAE on CelebA-HQ at 256x256: Huang et al. 2018, arXiv:1807.06358.
 
 Give the folder or zip of images by `--config.data.path`. 38,902,275 weights.
-The paper trains a day with batch 32; its FID is of 1024 pixels. The folder is
+The paper trains a day with batch 32, the code in float32, here it is bfloat16;
+its FID is of 1024 pixels. The folder is
 cut by a hash, about nine tenths to train, where the paper has 29,000 to 1,000;
 images are resized bilinearly, in the code bicubically. Presets `paper` (the
 default), `official`, `vae`: configs/introspective.py.

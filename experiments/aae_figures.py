@@ -154,6 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  with command.one_line() as failed:
-    main()
-  raise SystemExit(int(failed()))
+  command.answer(main)

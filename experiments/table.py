@@ -20,6 +20,7 @@ class Row:
     dataset: folder of its images in `--data`, or a zip there.
     paper: what the paper has, and how sure that is; '' for nothing.
     protocol: flags of the evaluation that the paper's numbers need.
+    changes: flags of the training, beside the configuration.
   """
 
   name: str
@@ -27,6 +28,7 @@ class Row:
   dataset: str
   paper: str
   protocol: tuple[str, ...] = ()
+  changes: tuple[str, ...] = ()
 
 
 def arguments(description: str | None, rows: Sequence[Row]):
@@ -35,9 +37,23 @@ def arguments(description: str | None, rows: Sequence[Row]):
     description=description,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
+  common(parser)
+  names = ",".join(row.name for row in rows)
+  parser.add_argument("--rows", default=names, help=f"of {names}")
+  return parser
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags of all that trains and scores."""
   parser.add_argument("--runs", type=pathlib.Path, required=True)
   parser.add_argument("--inception", default="", help="weight file, for FID")
   parser.add_argument("--vgg", default="", help="weight file, where a row asks")
+  for name in ("inception", "vgg"):
+    parser.add_argument(
+      f"--{name}-sha256",
+      default="",
+      help="hash of a weight file of one's own",
+    )
   parser.add_argument("--data", type=pathlib.Path, help="folder of data sets")
   parser.add_argument(
     "--epochs",
@@ -47,9 +63,6 @@ def arguments(description: str | None, rows: Sequence[Row]):
     " has done",
   )
   parser.add_argument("--metrics", default="frechet,reconstruction")
-  names = ",".join(row.name for row in rows)
-  parser.add_argument("--rows", default=names, help=f"of {names}")
-  return parser
 
 
 def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
@@ -72,27 +85,35 @@ def make(rows: Sequence[Row], args: argparse.Namespace) -> None:
   for row in rows:
     if row.name not in chosen:
       continue
-    lines, model, where = [], "", ""
-    for path in score(row, args):
-      metric, values, card = read_score(path)
-      assert isinstance(values, dict)
-      model, where = card.model, f"  scored at {card.commit}, {card.hardware}"
-      if metric == "frechet":
-        for other in cards:
-          if other.reference == card.reference:
-            warn_if_unlike(other, card, row.name)
-            break
-        cards.append(card)
-      lines += [
-        f"{key} {value:.4g}"
-        for key, value in values.items()
-        if isinstance(value, int | float)
-      ]
-    flags = " ".join([*_changes(row, args), *row.protocol])
-    print(
-      f"{row.name:28s} {'  '.join(lines)}   ({model})"
-      f"   paper: {row.paper or '-'}\n  {flags}{where}"
-    )
+    card = tell(row, args)
+    if card:
+      for other in cards:
+        if other.reference == card.reference:
+          warn_if_unlike(other, card, row.name)
+          break
+      cards.append(card)
+
+
+def tell(row: Row, args: argparse.Namespace) -> Card | None:
+  """Trains and scores a row and prints it; the card of its distance."""
+  lines, model, where, distance = [], "", "", None
+  for path in score(row, args):
+    metric, values, card = read_score(path)
+    assert isinstance(values, dict)
+    model, where = card.model, f"  scored at {card.commit}, {card.hardware}"
+    if metric == "frechet":
+      distance = card
+    lines += [
+      f"{key} {value:.4g}"
+      for key, value in values.items()
+      if isinstance(value, int | float)
+    ]
+  flags = " ".join([*_changes(row, args), *row.protocol])
+  print(
+    f"{row.name:28s} {'  '.join(lines)}   ({model})"
+    f"   paper: {row.paper or '-'}\n  {flags}{where}"
+  )
+  return distance
 
 
 def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
@@ -102,12 +123,12 @@ def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   if args.data:
     train.append(f"--config.data.path={args.data / row.dataset}")
   if args.vgg:
-    train.append(f"--config.weights.vgg={args.vgg}")
+    train += weights("vgg", args.vgg, args.vgg_sha256)
   _main("train", workdir, *train)
   _main(
     "evaluate",
     workdir,
-    f"--config.weights.inception={args.inception}",
+    *weights("inception", args.inception, args.inception_sha256),
     f"--config.evaluation.metrics={args.metrics}",
     *row.protocol,
   )
@@ -116,10 +137,16 @@ def score(row: Row, args: argparse.Namespace) -> list[pathlib.Path]:
   return [path for path in files if path.exists()]  # others were skipped
 
 
+def weights(name: str, path: str, sha256: str) -> list[str]:
+  """Flags that name a weight file."""
+  flags = [f"--config.weights.{name}={path}"]
+  return flags + [f"--config.weights.{name}_sha256={sha256}"] * bool(sha256)
+
+
 def _changes(row: Row, args: argparse.Namespace) -> list[str]:
   """What a row trains: its configuration, and what is set otherwise."""
   epochs = [f"--config.epochs={args.epochs}"] if args.epochs else []
-  return [f"--config=configs/{row.config}", *epochs]
+  return [f"--config=configs/{row.config}", *row.changes, *epochs]
 
 
 def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:

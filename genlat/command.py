@@ -8,6 +8,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from ml_collections import ConfigDict
 
@@ -124,6 +125,17 @@ def one_line() -> Iterator[Callable[[], bool]]:
       )
     print(f"genlat: error: {text}", file=sys.stderr, flush=True)
     failures.append(error)
+
+
+def answer(script: Callable[[], None]) -> NoReturn:
+  """Runs a script of `experiments` and ends with its status.
+
+  Raises:
+    SystemExit: always; 1 after a line on stderr that names the cause.
+  """
+  with one_line() as failed:
+    script()
+  raise SystemExit(int(failed()))
 
 
 def _fake_devices(flags: str) -> int:

@@ -98,6 +98,21 @@ def side_by_side(
   return grid(pairs, columns, enlarge=enlarge)
 
 
+def first_row(picture: np.ndarray, columns: int) -> np.ndarray:
+  """The first images of a `grid` of square ones without a border.
+
+  Args:
+    picture: uint8 `[H', W', C]`.
+    columns: images in a row.
+
+  Returns:
+    uint8 `[columns, S, S, C]`.
+  """
+  side = (picture.shape[1] + GAP) // columns - GAP
+  lefts = range(0, picture.shape[1], side + GAP)
+  return np.stack([picture[:side, left : left + side] for left in lefts])
+
+
 def save_png(path: Path, array: np.ndarray) -> None:
   """Writes a uint8 image `[H, W, C]`; whole or not at all.
 

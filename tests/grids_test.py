@@ -29,6 +29,12 @@ def test_tiles_stand_where_they_belong(channels: int):
   assert (rest == 255).all()
 
 
+def test_the_first_row_is_cut_out_again():
+  tiles = images(5, 3)[:, :3]
+  row = grids.first_row(grids.grid(tiles, 2), 2)
+  np.testing.assert_array_equal(row, tiles[:2])
+
+
 def test_a_row_is_no_wider_than_its_images():
   assert grids.grid(images(2, 1), 8).shape == (4, 8, 1)
 

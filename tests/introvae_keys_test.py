@@ -49,7 +49,8 @@ def test_a_sick_game_names_the_key_to_change(change, word):
 
   assert re.search(word, line)
   assert made.health([bad] * 9) == []
-  assert made.health([bad] * 9 + [GOOD]) == []
+  assert len(made.health([bad, GOOD] + [bad] * 7 + [GOOD])) == 1
+  assert made.health([bad] * 9 + [GOOD] * 3) == []
   assert made.health([bad | {"game": 0.0}] * 30) == []
 
 

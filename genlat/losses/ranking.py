@@ -10,13 +10,15 @@ def cosine_hinge(
 ) -> jax.Array:
   """How far wrong captions, and wrong images, come within a margin.
 
-  With s the cosine, the mean over pairs i, j of another text of
+  With s the cosine, over pairs i, j of another text, of
 
-    max(0, margin - s(x_i, t_i) + s(x_i, t_j))
-    + max(0, margin - s(x_i, t_i) + s(x_j, t_i)),
+    max(0, margin - s(x_i, t_i) + s(x_i, t_j)) and
+    max(0, margin - s(x_i, t_i) + s(x_j, t_i)),
 
   after Kiros et al. 2014 (arXiv:1411.2539), equation 2, with the wrong ones
-  taken from the batch.
+  taken from the batch, the mean of those that are not 0 (Hermans et al. 2017,
+  arXiv:1703.07737, 2). Of random wrong ones few differ in a single word or in
+  the order of words, and the mean of all is at rest without them.
 
   Args:
     images: `[B, d]`.
@@ -25,7 +27,7 @@ def cosine_hinge(
     same: bool `[B, B]`, whether rows i and j have one text; the diagonal has.
 
   Returns:
-    `[]`; 0 where all rows have one text.
+    `[]`; 0 where none is within the margin, or all rows have one text.
   """
   chex.assert_rank([images, texts, same], [2, 2, 2])
   chex.assert_equal_shape([images, texts])
@@ -33,8 +35,8 @@ def cosine_hinge(
   right = jnp.diagonal(cosines)
   wrong_text = jax.nn.relu(margin - right[:, None] + cosines)
   wrong_image = jax.nn.relu(margin - right[None, :] + cosines)
-  pairs = jnp.where(same, 0.0, wrong_text + wrong_image)
-  return pairs.sum() / jnp.maximum((~same).sum(), 1)
+  terms = jnp.where(same, 0.0, jnp.stack([wrong_text, wrong_image]))
+  return terms.sum() / jnp.maximum((terms > 0).sum(), 1)
 
 
 def unit(x: jax.Array) -> jax.Array:

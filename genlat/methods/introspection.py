@@ -223,7 +223,10 @@ class Introspection(abc.ABC):
     return elbo.kl_standard_normal(mean, log_var)
 
   def eval_step(self, state: State, batch: Batch, rng: jax.Array) -> Metrics:
-    """Loss of real images, its parts, and the KL of made images, `[B]`."""
+    """The plain VAE's loss, its parts, and the KL of made images, `[B]`.
+
+    Named `vae_loss`: the `loss` of training is that of the game.
+    """
     x, state = batch["image"], state.averaged
     data = self.draws(batch, rng)
     mean, log_var = self.posterior(state, x)
@@ -240,7 +243,7 @@ class Introspection(abc.ABC):
     rec = self.reconstruction(raw, x, state)
     kl = elbo.kl_standard_normal(mean, log_var)
     values = {
-      "loss": self.plain(kl, rec),
+      "vae_loss": self.plain(kl, rec),
       "reconstruction": rec,
       "kl_real": kl,
       "kl_rec": elbo.kl_standard_normal(*self.posterior(state, show(raw))),

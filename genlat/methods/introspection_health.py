@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-LONG = 10  # logged steps in which something has to be so to be warned of
+LONG = 10  # logged steps that are looked at
+MOST = 8  # of them in which something has to be so to be warned of
 GONE = 1e-6  # of Soft-IntroVAE's exponentials, which are 1/4 at the most
 
 
@@ -20,7 +21,7 @@ def ailments(
   window = [m for m in history if m.get("game")][-LONG:]
   if len(window) < LONG:
     return []
-  over = lambda test: all(test(m) for m in window)
+  over = lambda test: sum(map(test, window)) >= MOST
   lines = []
   if over(lambda m: m["kl_fake"] < m["kl_real"]):
     lines.append(

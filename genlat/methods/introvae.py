@@ -221,7 +221,7 @@ class Introvae(Introspection):
       return values
     rec = values["reconstruction"]
     kept = {"reconstruction": rec, "mse": values["mse"]}
-    return {"loss": self.weight * rec, **kept}
+    return {"vae_loss": self.weight * rec, **kept}
 
   def _hinge(self, energy: jax.Array) -> jax.Array:
     if self.hinge == "batch_mean" or not energy.ndim:
