@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from configs import base
 
-
 LARGE = 256  # pixels from which 250 images at once are too many
 
 

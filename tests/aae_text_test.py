@@ -10,6 +10,7 @@ import pytest
 
 from genlat import sharding
 from genlat.losses import adversarial
+from genlat.methods.aae_networks import likest
 from genlat.nets.discriminators import ImageDiscriminator
 from tests import shipped
 from tests.moves import differ
@@ -70,7 +71,7 @@ def test_a_batch_without_captions_is_refused():
     made.draws({"image": batch["image"]}, jax.random.key(0))
 
 
-def test_each_row_is_told_a_caption_of_its_own_and_another_of_its_neighbour():
+def test_each_row_is_told_a_caption_of_its_own_and_the_likest_of_another():
   made, _, batch, _ = game()
   seen = set()
   for seed in range(12):
@@ -80,8 +81,30 @@ def test_each_row_is_told_a_caption_of_its_own_and_another_of_its_neighbour():
       own = (given[:, None] == batch["text"]).all(-1)
       assert own.any(1).all()
       seen |= set(np.asarray(own.argmax(1)).tolist())
-      np.testing.assert_array_equal(other, jnp.roll(given, 1, 0))
+      np.testing.assert_array_equal(other, likest(given, batch["text"]))
   assert seen == {0, 1, 2}
+
+
+def test_the_likest_caption_is_of_another_scene_and_by_cosine():
+  rng = np.random.default_rng(0)
+  texts = rng.normal(size=(7, 3, 4)).astype(np.float32)
+  texts[4] = texts[1][::-1]  # one scene, in another order
+  texts[6, 1] = texts[2, 0]  # they share one caption
+  texts[3] *= 9.0  # length does not count
+  told = texts[np.arange(7), [0, 2, 0, 1, 1, 0, 2]]
+  found = np.asarray(likest(jnp.asarray(told), jnp.asarray(texts)))
+  scenes = [{1, 4}, {2, 6}]
+  for i in range(7):
+    wrong = [
+      j for j in range(7) if j != i and not any({i, j} == s for s in scenes)
+    ]
+    cosines = [
+      told[i] @ told[j] / np.linalg.norm(told[i]) / np.linalg.norm(told[j])
+      for j in wrong
+    ]
+    np.testing.assert_array_equal(found[i], told[wrong[np.argmax(cosines)]])
+  alone = jnp.asarray(np.stack([texts[0]] * 3))
+  np.testing.assert_array_equal(likest(alone[:, 1], alone), alone[:, 1])
 
 
 def test_the_discriminator_joins_the_caption_after_f():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genlat import data as datasets
 from tests import shipped
 
 ROWS, SIDE, LATENT = 6, 8, 3
@@ -220,3 +221,44 @@ def test_a_negative_weight_is_named():
 def test_an_energy_that_can_be_negative_is_refused():
   with pytest.raises(ValueError, match="likelihood.name to l1, l2"):
     method(("likelihood.name", "gaussian"))
+
+
+def test_a_small_step_of_the_encoder_lowers_its_loss_and_lifts_made_images():
+  # Real images hardly pull, so that what pushes made images is the larger.
+  made, state = method(
+    ("optimizer.lr", 1e-3),
+    ("soft_introvae.beta_kl", 0.01),
+    ("soft_introvae.beta_reconstruction", 0.01),
+  )
+  d = data(made)
+  moved = play(made, state, d)[0].params["encoder"]
+  after = state.replace(params={**state.params, "encoder": moved})
+  turn = jax.jit(lambda s: made.encoder_turn(s, s.params, d))
+  (before, (was, _)), (loss, (now, _)) = turn(state), turn(after)
+  assert float(loss) < float(before)
+  kinds = ("kl_rec", "kl_fake")
+  assert sum(float(now[k]) for k in kinds) > sum(float(was[k]) for k in kinds)
+
+
+def test_within_two_hundred_steps_samples_have_the_larger_kl():
+  """On the 8x8 digits."""
+  made, state = method(
+    ("optimizer.name", "adam"),
+    ("optimizer.lr", 3e-3),
+    ("soft_introvae.beta_fake", 16.0),
+  )
+  settings = shipped.config("glf_digits").data
+  settings.image_size = SIDE
+  images = datasets.load(settings, "train").read(np.arange(32 * 40))["image"]
+  images = jnp.asarray(images, jnp.float32) / 255.0
+  step, log = jax.jit(made.train_step), []
+  for i in range(200):
+    batch = {"image": images[32 * (i % 40) :][:32]}
+    state, metrics = step(state, batch, jax.random.key(i))
+    log.append({k: float(v) for k, v in metrics.items()})
+  assert all(np.isfinite(list(m.values())).all() for m in log)
+  mean = lambda key, part: np.mean([m[key] for m in part])
+  end = log[-50:]
+  print({k: (mean(k, log[:50]), mean(k, end)) for k in log[0]})
+  assert 1.1 * mean("kl_real", end) < mean("kl_fake", end)
+  assert mean("reconstruction", end) < 0.8 * mean("reconstruction", log[:50])

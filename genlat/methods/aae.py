@@ -164,8 +164,8 @@ class Aae(Networks):
   def mismatched(self, now: State, params: PyTree, data: Data) -> jax.Array:
     """Real images as of the captions of others, to be told from made ones.
 
-    Reed et al. 2016 (arXiv:1605.05396), algorithm 1. Rows whose neighbour has
-    the same caption are left out.
+    Reed et al. 2016 (arXiv:1605.05396), algorithm 1, with the most similar
+    captions of the batch. Rows without another caption are left out.
     """
     given, other = data["given_2"], data["other_2"]
     judgement, _ = self.judge(now, params, data["image"], other)

@@ -8,12 +8,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from genlat import state as states
-from genlat.losses import information, reconstruction
+from genlat.losses import information, ranking, reconstruction
 from genlat.methods.aae_config import Game
 from genlat.methods.method import Batch, Images, Latent
 from genlat.nets.discriminators import Judgement
@@ -125,7 +126,7 @@ class Networks:
         which = jax.random.randint(key, (rows, 1, 1), 0, texts.shape[1])
         told = jnp.take_along_axis(texts, which, 1)[:, 0]
         data[f"given{phase}"] = told
-        data[f"other{phase}"] = jnp.roll(told, 1, 0)
+        data[f"other{phase}"] = likest(told, texts)
       elif game.told:
         data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
     data["posterior"] = jax.random.normal(keys[4], (rows, game.latent))
@@ -313,6 +314,28 @@ class Networks:
       train=False,
     )
     return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]
+
+
+def likest(told: jax.Array, texts: jax.Array) -> jax.Array:
+  """The most similar captions of other images in the batch.
+
+  A random one is told from an image by its largest difference alone, such as
+  the ground of a shape; what differs in little else has to be looked at.
+
+  Args:
+    told: `[B, t]`, of one caption of each image.
+    texts: all captions of each image, `[B, k, t]`. Rows of which one has the
+      other's told caption are of one scene, and no mismatch.
+
+  Returns:
+    `[B, t]`; the row's own where there is no other.
+  """
+  chex.assert_rank([told, texts], [2, 3])
+  shared = (texts[:, :, None] == told[None, None]).all(-1).any(1)
+  same = shared | shared.T
+  unit = ranking.unit(told)
+  alike = jnp.where(same, -jnp.inf, unit @ unit.T)
+  return jnp.where(same.all(1)[:, None], told, told[alike.argmax(1)])
 
 
 def _uniform(game: Game, rng: jax.Array, rows: int) -> jax.Array:
