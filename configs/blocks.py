@@ -125,11 +125,11 @@ def text() -> ConfigDict:
       encoder="",  # captions.npz of another run; '' = trained at the start
       vectors="",  # npz of vectors made elsewhere, in place of an encoder
       size=200,  # dimensions of a caption's vector
-      steps=1000,  # of the encoder's training
+      steps=3000,  # of the encoder's training
       batch_size=64,  # images, each with one of its captions
       lr=1e-3,
       margin=0.2,  # of cosines
-      forget=0.1,  # share of words made unknown in training
+      forget=0.25,  # share of words made unknown in training
     )
   )
 

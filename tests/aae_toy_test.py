@@ -1,7 +1,7 @@
 """The learned prior learns: a ring of 8 Gaussians (aae.md 10, test 9).
 
 With pixels in place of features, networks without normalisation, and copies
-that need not fool; what is looked at for its modes is the decoded prior.
+that need not fool.
 """
 
 import dataclasses
@@ -135,4 +135,7 @@ def test_a_ring_of_gaussians_is_learned():
   assert len(np.unique(np.rint(turns[near]) % MODES)) == MODES
 
   normal = np.random.default_rng(0).normal(size=(500, 2))
-  assert clustered(made_points) < 0.05 < 0.08 < clustered(normal)
+  one = clustered(normal)  # of a Gaussian, .19
+  assert clustered(made_points) < 0.25 * one
+  # Codes of the prior lie along a few lines; the decoder does the rest.
+  assert clustered(after[0]) < 0.5 * one

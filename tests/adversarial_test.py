@@ -120,6 +120,27 @@ def test_continuous_information_of_a_known_code_is_its_entropy_s():
   np.testing.assert_allclose(information.bound(nats, entropy), 0.0, atol=0.03)
 
 
+@pytest.mark.parametrize("noise", [0.1, 1.0, 4.0])
+def test_the_posterior_of_a_gaussian_channel_meets_its_information(noise):
+  """x = s + e, e ~ N(0, v): I = d/2 ln(1 + 1/v); any other Q has less."""
+  d, n = 3, 20000
+  s, e = jax.random.normal(jax.random.key(0), (2, n, d))
+  x = s + noise**0.5 * e
+  entropy = information.normal_entropy(d)
+  mean, log_variance = x / (1 + noise), jnp.log(noise / (1 + noise))
+
+  def bound(mean, log_variance):
+    log_variance = jnp.broadcast_to(log_variance, s.shape)
+    nats = information.continuous(mean, log_variance, s).mean()
+    return float(information.bound(nats, entropy))
+
+  wanted = 0.5 * d * np.log1p(1 / noise)
+  np.testing.assert_allclose(bound(mean, log_variance), wanted, atol=0.04)
+  assert bound(1.3 * mean, log_variance) < bound(mean, log_variance)
+  assert bound(mean, log_variance + 0.5) < bound(mean, log_variance)
+  assert bound(mean, log_variance - 0.5) < bound(mean, log_variance)
+
+
 def test_labels_of_another_length_are_refused():
   with pytest.raises(AssertionError):
     information.categorical(jnp.zeros((3, 4)), jnp.zeros(2, jnp.int32))
