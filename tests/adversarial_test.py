@@ -122,7 +122,7 @@ def test_continuous_information_of_a_known_code_is_its_entropy_s():
 
 @pytest.mark.parametrize("noise", [0.1, 1.0, 4.0])
 def test_the_posterior_of_a_gaussian_channel_meets_its_information(noise):
-  """x = s + e, e ~ N(0, v): I = d/2 ln(1 + 1/v); any other Q has less."""
+  """X = s + e, e ~ N(0, v): I = d/2 ln(1 + 1/v); any other Q has less."""
   d, n = 3, 20000
   s, e = jax.random.normal(jax.random.key(0), (2, n, d))
   x = s + noise**0.5 * e

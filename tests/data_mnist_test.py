@@ -3,13 +3,16 @@
 import gzip
 import hashlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from data_layouts import idx, pixels, settings, write_files, write_idx
 
-from genlat import data
+from genlat import data, methods
 from genlat.data import originals
 from genlat.data.source import DataError
+from tests import shipped
 
 IMAGES = pixels(6, 28, 28)
 LABELS = np.array([3, 1, 4, 1, 5, 9], np.uint8)
@@ -70,6 +73,21 @@ def test_plain_and_packed_idx_files_are_the_same(tmp_path):
   batch = plain.read(np.arange(6))
   np.testing.assert_array_equal(batch["image"][..., 0], IMAGES)
   np.testing.assert_array_equal(batch["label"], LABELS)
+
+
+def test_fashion_is_grey_and_takes_a_bernoulli(tmp_path):
+  """glf.md 1.6: the official code gives it three channels, and fails."""
+  write_idx(tmp_path, IMAGES, LABELS)
+  config = shipped.config(
+    "vae_fashion_mnist", "smoke", likelihood__name="bernoulli"
+  )
+  source = data.build(settings("fashion_mnist", tmp_path), "train")
+  assert source.image_shape == (28, 28, 1)
+  method = methods.build(config, source.image_shape)
+  batch = {"image": jnp.asarray(source.read(np.arange(6))["image"] / 255.0)}
+  state = method.init(jax.random.key(0), batch)
+  values = method.eval_step(state, batch, jax.random.key(1))
+  assert all(np.isfinite(v).all() for v in values.values())
 
 
 def test_image_size_resizes(tmp_path):

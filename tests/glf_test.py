@@ -193,7 +193,10 @@ def test_images_are_not_stretched_to_their_own_range():
 
 
 def test_an_autoencoder_alone_goes_the_same_way():
-  """One or two stages: the same seed, the same codes (glf.md 1.1, 7)."""
+  """One or two stages: the same seed, the same codes (glf.md 1.1, 7).
+
+  Not bit for bit: XLA orders the sums of two programs as it likes.
+  """
   method, state, batch = glf()
   config = shipped.config("ae_mnist", "smoke")
   alone = shipped.build(config)

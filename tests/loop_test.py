@@ -9,8 +9,10 @@ import pytest
 
 import genlat
 from genlat import grids, pictures, recorder, scans, train
+from genlat import run as runs
 from genlat.watchdog import Watchdog
 from tests import shipped
+from tests.moves import differ
 
 QUIET = {"log__tensorboard": False, "log__pictures": 0, "log__every": 1}
 
@@ -47,6 +49,24 @@ def test_several_steps_a_call_are_the_same_run(tmp_path, rolled):
     a.params,
     b.params,
   )
+
+
+def test_the_seed_moves_weights_and_batches(tmp_path):
+  """glf.md 1.6: the official code's seeds are fixed."""
+  made = [
+    runs.prepare(
+      shipped.config(
+        "glf_digits", "smoke", seed=seed, data__feeder="streaming"
+      ),
+      tmp_path,
+    )
+    for seed in (0, 0, 7)
+  ]
+  weights = [runs.initial_state(run).params for run in made]
+  rows = [run.feeder.feed(0, 1) for run in made]
+  for one, again, other in (weights, rows):
+    assert not differ(one, again)
+    assert differ(one, other)
 
 
 def test_the_first_step_that_fails_is_named_within_a_call(tmp_path, rolled):
