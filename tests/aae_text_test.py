@@ -135,22 +135,40 @@ def test_the_discriminator_joins_the_caption_after_f():
       net_.apply(variables, images, wrong, train=True)
 
 
-def test_mismatched_pairs_leave_out_rows_of_one_caption():
+def test_wrong_pairs_are_judged_beside_right_ones():
   made, state, batch, _ = game()
   data = made.draws(batch, jax.random.key(0))
   data["other_2"] = data["other_2"].at[:4].set(data["given_2"][:4])
-  got = made.mismatched(state, state.params, data)
-  judged, _ = made.judge(state, state.params, data["image"], data["other_2"])
-  kind = made.game.image_loss
-  wanted = adversarial.of_made(judged.logits, kind)[4:].mean()
-  np.testing.assert_allclose(got, wanted, rtol=1e-6)
+  judge = jax.jit(lambda data: made.judge_real(state, state.params, data))
+  right, _, got = judge(data)
+  # One pass of all images twice: as one batch to the normalisation.
+  twice = lambda x: jnp.concatenate([x, x])
+  both, _ = made.judge(
+    state,
+    state.params,
+    twice(data["image"]),
+    jnp.concatenate([data["given_2"], data["other_2"]]),
+  )
+  np.testing.assert_allclose(right.logits, both.logits[:ROWS], rtol=1e-4)
+  np.testing.assert_allclose(
+    right.features, both.features[:ROWS], rtol=1e-4, atol=1e-6
+  )
+  # Rows without another caption are left out.
+  losses = adversarial.of_made(both.logits[ROWS:], made.game.image_loss)
+  np.testing.assert_allclose(got, losses[4:].mean(), rtol=1e-4)
   data["other_2"] = data["given_2"]
-  assert float(made.mismatched(state, state.params, data)) == 0.0
+  assert float(judge(data)[2]) == 0.0
+  # Without a weight there is no wrong pair in the batch.
+  alone, state, _, _ = game(("aae.mismatch", 0.0))
+  plain, _, none = alone.judge_real(state, state.params, data)
+  wanted, _ = alone.judge(state, state.params, data["image"], data["given_2"])
+  np.testing.assert_array_equal(plain.logits, wanted.logits)
+  assert float(none) == 0.0
 
 
 def test_their_weight_is_the_key_s():
   values = []
-  for weight in (0.0, 1.0, 3.0):
+  for weight in (1.0, 2.0, 4.0):
     made, state, batch, _ = game(("aae.mismatch", weight))
     data = made.draws(batch, jax.random.key(0))
     value, (metrics, _) = sharding.compile(made.image_discriminator_turn)(

@@ -22,7 +22,8 @@ With captions (aae.md 8) CG, D_C and D_I are told a vector of the caption of the
 row's image; which networks the paper tells beside CG and D_I is not stated.
 
 Normalisation: all turns use the statistics of the batch; averages of a network
-move in its own turns only, and D_I's with the real images alone.
+move in its own turns only, and D_I's with the real images alone, wrong captions
+included.
 
 With `real_labels` Q also learns the labels of real images, as the classifier of
 Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones
@@ -44,6 +45,7 @@ from genlat.losses import adversarial, information
 from genlat.methods.aae_config import make
 from genlat.methods.aae_networks import Data, Networks, PyTree
 from genlat.methods.method import Batch
+from genlat.nets.discriminators import Judgement
 from genlat.state import Metrics, State, advance, descend
 
 
@@ -130,7 +132,7 @@ class Aae(Networks):
     codes, _ = self.posterior_codes(now, params, data)
     copy, _ = self.images_in(now, params, codes)
     told = self.seen(data, "_2")
-    real, stats = self.judge(now, params, data["image"], told)
+    real, stats, mismatched = self.judge_real(now, params, data)
     fake, _ = self.judge(now, params, noise, told)
     again, _ = self.judge(now, params, copy, told)
     kind = game.image_loss
@@ -140,7 +142,7 @@ class Aae(Networks):
     for judgement in (fake, again):
       loss += weight * adversarial.of_made(judgement.logits, kind).mean()
     if game.mismatch:
-      loss += game.mismatch * self.mismatched(now, params, data)
+      loss += game.mismatch * mismatched
     metrics = {"image_discriminator": loss}
     if game.penalty and kind == "wasserstein":
       critic = lambda x: self.judge(now, params, x, told)[0].logits
@@ -161,17 +163,30 @@ class Aae(Networks):
         loss += game.real_labels * wrong
     return loss, (metrics, {"image_discriminator": stats})
 
-  def mismatched(self, now: State, params: PyTree, data: Data) -> jax.Array:
-    """Real images as of the captions of others, to be told from made ones.
+  def judge_real(
+    self, now: State, params: PyTree, data: Data
+  ) -> tuple[Judgement, PyTree, jax.Array]:
+    """Real images as of their captions, and as of others: Reed et al. 2016.
 
-    Reed et al. 2016 (arXiv:1605.05396), algorithm 1, with the most similar
-    captions of the batch. Rows without another caption are left out.
+    After arXiv:1605.05396, algorithm 1, with the most similar captions of the
+    batch. Right and wrong pairs are one batch to the normalisation: by two it
+    would tell the batches apart, by what all rows of one have in common, and
+    no row had to match its caption.
+
+    Returns:
+      What D_I makes of the right pairs, its averages, and the loss of the wrong
+      ones, `[]`: that of made images, without rows that have no other caption.
     """
-    given, other = data["given_2"], data["other_2"]
-    judgement, _ = self.judge(now, params, data["image"], other)
-    differs = (given != other).any(-1).astype(jnp.float32)
-    wrong = adversarial.of_made(judgement.logits, self.game.image_loss)
-    return (differs * wrong).sum() / jnp.maximum(differs.sum(), 1.0)
+    told, image = self.seen(data, "_2"), data["image"]
+    if not self.game.mismatch:
+      return *self.judge(now, params, image, told), jnp.zeros(())
+    other = data["other_2"]
+    both, stats = self.judge(now, params, image, jnp.concatenate([told, other]))
+    right, wrong = jnp.split(both.logits, 2)
+    losses = adversarial.of_made(wrong, self.game.image_loss)
+    differs = (told != other).any(-1).astype(jnp.float32)
+    loss = (differs * losses).sum() / jnp.maximum(differs.sum(), 1.0)
+    return both._replace(logits=right), stats, loss
 
   def generator_turn(self, now: State, params: PyTree, data: Data):
     """J_G + J_MI: CG and decoder fool D_I and stay told apart by Q."""

@@ -52,10 +52,17 @@ class ImageDiscriminator(nn.Module):
   def __call__(
     self, x: jax.Array, given: jax.Array | None = None, *, train: bool
   ) -> Judgement:
-    """Judges images of [-1, 1], as pictures of captions `[B, t]` if told any.
+    """Judges images of [-1, 1], as pictures of captions if told any.
 
     The caption is joined after F as in Reed et al. 2016 (arXiv:1605.05396,
     figure 2), so that F measures images alone.
+
+    Args:
+      x: `[B, S, S, C]`.
+      given: `[k B, t]`, k captions of each image, the first of all of them
+        first; logits and trunk are `[k B, ...]` then. One normalisation sees
+        them all.
+      train: whether batch statistics are used.
 
     Raises:
       ValueError: if a caption is missing, or there should be none.
@@ -89,8 +96,9 @@ class ImageDiscriminator(nn.Module):
     return Judgement(logits, seen, x)
 
   def _joined(self, x: jax.Array, given: jax.Array, train: bool) -> jax.Array:
-    """The map `[B, h, w, c]` with a caption at each of its places."""
+    """Maps `[B, h, w, c]` with each of their captions at all places."""
     told = nn.leaky_relu(_dense(self.text, self.dtype, "text")(given), SLOPE)
+    x = jnp.tile(x, (len(given) // len(x), 1, 1, 1))
     told = jnp.broadcast_to(
       told[:, None, None], (*x.shape[:3], told.shape[-1])
     ).astype(x.dtype)
