@@ -56,7 +56,7 @@ def text(data: str) -> ConfigDict:
   config = aae(data)
   config.aae.condition = "text"
   config.aae.noise = 100
-  config.aae.mismatch = 1.0
+  config.aae.mismatch, config.aae.wrong_captions = 1.0, 4
   config.model.latent = 100
   return config
 

@@ -109,11 +109,13 @@ def aae() -> ConfigDict:
       simultaneous=False,  # turns of a phase start from the same weights
       stem_stride=2,  # of the encoder
       image_channels=(64, 128, 256),  # of D_I; side / 2^L is F's
+      image_normalisation="",  # of D_I: batch | group | none; '' = the model's
       trunk=1000,  # units of D_I's linear layer
       code_hidden=(1000, 500, 200),  # units of D_C
       text_hidden=256,  # units a caption has in D_I (text)
       code_captions=True,  # D_C is told captions, too (text)
-      mismatch=0.0,  # weight of real images with another's caption (text)
+      mismatch=0.0,  # weight of real images with others' captions (text)
+      wrong_captions=1,  # how many of these an image has (text)
     )
   )
 

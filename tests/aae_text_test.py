@@ -81,7 +81,7 @@ def test_each_row_is_told_a_caption_of_its_own_and_the_likest_of_another():
       own = (given[:, None] == batch["text"]).all(-1)
       assert own.any(1).all()
       seen |= set(np.asarray(own.argmax(1)).tolist())
-      np.testing.assert_array_equal(other, likest(given, batch["text"]))
+      np.testing.assert_array_equal(other, likest(given, batch["text"], 4))
   assert seen == {0, 1, 2}
 
 
@@ -92,7 +92,7 @@ def test_the_likest_caption_is_of_another_scene_and_by_cosine():
   texts[6, 1] = texts[2, 0]  # they share one caption
   texts[3] *= 9.0  # length does not count
   told = texts[np.arange(7), [0, 2, 0, 1, 1, 0, 2]]
-  found = np.asarray(likest(jnp.asarray(told), jnp.asarray(texts)))
+  found = np.asarray(likest(jnp.asarray(told), jnp.asarray(texts), 6))
   scenes = [{1, 4}, {2, 6}]
   for i in range(7):
     wrong = [
@@ -102,9 +102,10 @@ def test_the_likest_caption_is_of_another_scene_and_by_cosine():
       told[i] @ told[j] / np.linalg.norm(told[i]) / np.linalg.norm(told[j])
       for j in wrong
     ]
-    np.testing.assert_array_equal(found[i], told[wrong[np.argmax(cosines)]])
-  alone = jnp.asarray(np.stack([texts[0]] * 3))
-  np.testing.assert_array_equal(likest(alone[:, 1], alone), alone[:, 1])
+    wanted = told[np.array(wrong)[np.argsort(cosines)[::-1]]]
+    np.testing.assert_array_equal(found[i, : len(wrong)], wanted)
+    own = np.broadcast_to(told[i], found[i, len(wrong) :].shape)
+    np.testing.assert_array_equal(found[i, len(wrong) :], own)
 
 
 def test_the_discriminator_joins_the_caption_after_f():
@@ -138,25 +139,28 @@ def test_the_discriminator_joins_the_caption_after_f():
 def test_wrong_pairs_are_judged_beside_right_ones():
   made, state, batch, _ = game()
   data = made.draws(batch, jax.random.key(0))
-  data["other_2"] = data["other_2"].at[:4].set(data["given_2"][:4])
+  own = data["given_2"][:, None]
+  data["other_2"] = data["other_2"].at[:4, 1:].set(own[:4])
   judge = jax.jit(lambda data: made.judge_real(state, state.params, data))
   right, _, got = judge(data)
-  # One pass of all images twice: as one batch to the normalisation.
-  twice = lambda x: jnp.concatenate([x, x])
-  both, _ = made.judge(
+  # One pass of the images five times: as one batch to the normalisation.
+  others = [data["other_2"][:, i] for i in range(4)]
+  every, _ = made.judge(
     state,
     state.params,
-    twice(data["image"]),
-    jnp.concatenate([data["given_2"], data["other_2"]]),
+    jnp.concatenate([data["image"]] * 5),
+    jnp.concatenate([data["given_2"], *others]),
   )
-  np.testing.assert_allclose(right.logits, both.logits[:ROWS], rtol=1e-4)
+  np.testing.assert_allclose(right.logits, every.logits[:ROWS], rtol=1e-4)
   np.testing.assert_allclose(
-    right.features, both.features[:ROWS], rtol=1e-4, atol=1e-6
+    right.features, every.features[:ROWS], rtol=1e-4, atol=1e-6
   )
-  # Rows without another caption are left out.
-  losses = adversarial.of_made(both.logits[ROWS:], made.game.image_loss)
-  np.testing.assert_allclose(got, losses[4:].mean(), rtol=1e-4)
-  data["other_2"] = data["given_2"]
+  # What is no other caption is left out.
+  losses = adversarial.of_made(every.logits[ROWS:], made.game.image_loss)
+  losses = np.asarray(losses).reshape(4, ROWS)
+  wanted = np.concatenate([losses[0], losses[1:, 4:].ravel()]).mean()
+  np.testing.assert_allclose(got, wanted, rtol=1e-4)
+  data["other_2"] = jnp.broadcast_to(own, data["other_2"].shape)
   assert float(judge(data)[2]) == 0.0
   # Without a weight there is no wrong pair in the batch.
   alone, state, _, _ = game(("aae.mismatch", 0.0))
@@ -164,6 +168,21 @@ def test_wrong_pairs_are_judged_beside_right_ones():
   wanted, _ = alone.judge(state, state.params, data["image"], data["given_2"])
   np.testing.assert_array_equal(plain.logits, wanted.logits)
   assert float(none) == 0.0
+
+
+def test_by_groups_a_row_is_judged_alone():
+  """Batch normalisation sees a row's neighbours; groups of channels do not."""
+  told = {}
+  for kind in ("", "group"):
+    made, state, batch, _ = game(("aae.image_normalisation", kind))
+    data = made.draws(batch, jax.random.key(0))
+    other = {k: data[k].at[1:].multiply(-1) for k in ("image", "given_2")}
+    rows = [
+      made.judge(state, state.params, d["image"], d["given_2"])[0].logits[0]
+      for d in (data, data | other)
+    ]
+    told[kind] = abs(float(rows[0] - rows[1]))
+  assert told["group"] < 1e-5 < 1e-3 < told[""]
 
 
 def test_their_weight_is_the_key_s():

@@ -175,18 +175,19 @@ class Aae(Networks):
 
     Returns:
       What D_I makes of the right pairs, its averages, and the loss of the wrong
-      ones, `[]`: that of made images, without rows that have no other caption.
+      ones, `[]`: that of made images, without what is no other caption.
     """
     told, image = self.seen(data, "_2"), data["image"]
     if not self.game.mismatch:
       return *self.judge(now, params, image, told), jnp.zeros(())
-    other = data["other_2"]
-    both, stats = self.judge(now, params, image, jnp.concatenate([told, other]))
-    right, wrong = jnp.split(both.logits, 2)
-    losses = adversarial.of_made(wrong, self.game.image_loss)
-    differs = (told != other).any(-1).astype(jnp.float32)
+    rows = len(told)
+    other = data["other_2"].swapaxes(0, 1)  # of all images the likest first
+    given = jnp.concatenate([told[None], other]).reshape(-1, told.shape[-1])
+    both, stats = self.judge(now, params, image, given)
+    losses = adversarial.of_made(both.logits[rows:], self.game.image_loss)
+    differs = (told[None] != other).any(-1).astype(jnp.float32).reshape(-1)
     loss = (differs * losses).sum() / jnp.maximum(differs.sum(), 1.0)
-    return both._replace(logits=right), stats, loss
+    return both._replace(logits=both.logits[:rows]), stats, loss
 
   def generator_turn(self, now: State, params: PyTree, data: Data):
     """J_G + J_MI: CG and decoder fool D_I and stay told apart by Q."""

@@ -49,7 +49,8 @@ class Game:
     reduction: of squared differences, of features or pixels: 'mean' or 'sum'.
     fools_by_copies: whether reconstructions also have to fool D_I.
     code_captions: whether captions are told to D_C, too.
-    mismatch: weight of real images with the caption of another.
+    mismatch: weight of real images with the captions of others.
+    wrong_captions: how many of these an image has.
     simultaneous: whether turns of a phase start from the same weights.
     batch_statistics: whether samples are normalised by their own batch.
   """
@@ -78,6 +79,7 @@ class Game:
   fools_by_copies: bool
   code_captions: bool
   mismatch: float
+  wrong_captions: int
   simultaneous: bool
   batch_statistics: bool
 
@@ -151,7 +153,8 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "information", "real_labels"),
     *("informs_trunk", "reconstruction", "encoder_reconstruction"),
-    *("reduction", "fools_by_copies", "mismatch", "simultaneous"),
+    *("reduction", "fools_by_copies", "simultaneous"),
+    *("mismatch", "wrong_captions"),
     "code_captions",
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
@@ -211,7 +214,7 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     nets["image_discriminator"] = discriminators.ImageDiscriminator(
       channels=tuple(block.image_channels),
       hidden=block.trunk,
-      normalisation=model.normalisation,
+      normalisation=block.image_normalisation or model.normalisation,
       dtype=dtype,
       text=block.text_hidden if game.text else 0,
     )
@@ -236,6 +239,7 @@ def _check(config: ConfigDict) -> None:
     "aae.image_loss": adversarial.KINDS,
     "aae.reduction": REDUCTIONS,
     "aae.stem_stride": (1, 2),
+    "aae.image_normalisation": ("", "batch", "group", "none"),
     "model.dtype": tuple(DTYPES),
     "model.normalisation": ("batch", "none"),
   }
@@ -249,7 +253,7 @@ def _check(config: ConfigDict) -> None:
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
   least |= {"encoder_reconstruction": 0, "real_labels": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
-  least |= {"mismatch": 0, "text_hidden": 1}
+  least |= {"mismatch": 0, "text_hidden": 1, "wrong_captions": 1}
   for key, low in least.items():
     if block[key] < low:
       raise ValueError(
@@ -282,9 +286,10 @@ def _check(config: ConfigDict) -> None:
       block.image_loss == "wasserstein"
       and block.penalty > 0
       and _sees_images(block)
-      and model.normalisation == "batch",
+      and (block.image_normalisation or model.normalisation) == "batch",
       "the gradient penalty is of each image alone: set"
-      " config.model.normalisation to none, or config.aae.penalty to 0",
+      " config.aae.image_normalisation to group or none, or config.aae.penalty"
+      " to 0",
     ),
     (block.scale == 0, "config.aae.scale must be above 0; got 0"),
     (

@@ -126,7 +126,8 @@ class Networks:
         which = jax.random.randint(key, (rows, 1, 1), 0, texts.shape[1])
         told = jnp.take_along_axis(texts, which, 1)[:, 0]
         data[f"given{phase}"] = told
-        data[f"other{phase}"] = likest(told, texts)
+        others = likest(told, texts, min(game.wrong_captions, rows))
+        data[f"other{phase}"] = others
       elif game.told:
         data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
     data["posterior"] = jax.random.normal(keys[4], (rows, game.latent))
@@ -316,7 +317,7 @@ class Networks:
     return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]
 
 
-def likest(told: jax.Array, texts: jax.Array) -> jax.Array:
+def likest(told: jax.Array, texts: jax.Array, k: int) -> jax.Array:
   """The most similar captions of other images in the batch.
 
   A random one is told from an image by its largest difference alone, such as
@@ -324,18 +325,20 @@ def likest(told: jax.Array, texts: jax.Array) -> jax.Array:
 
   Args:
     told: `[B, t]`, of one caption of each image.
-    texts: all captions of each image, `[B, k, t]`. Rows of which one has the
+    texts: all captions of each image, `[B, m, t]`. Rows of which one has the
       other's told caption are of one scene, and no mismatch.
+    k: how many, at most B.
 
   Returns:
-    `[B, t]`; the row's own where there is no other.
+    `[B, k, t]`, the likest first; the row's own in place of those that there
+    are not.
   """
   chex.assert_rank([told, texts], [2, 3])
   shared = (texts[:, :, None] == told[None, None]).all(-1).any(1)
-  same = shared | shared.T
   unit = ranking.unit(told)
-  alike = jnp.where(same, -jnp.inf, unit @ unit.T)
-  return jnp.where(same.all(1)[:, None], told, told[alike.argmax(1)])
+  alike = jnp.where(shared | shared.T, -jnp.inf, unit @ unit.T)
+  values, rows = jax.lax.top_k(alike, k)
+  return jnp.where(jnp.isfinite(values)[..., None], told[rows], told[:, None])
 
 
 def _uniform(game: Game, rng: jax.Array, rows: int) -> jax.Array:

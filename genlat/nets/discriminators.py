@@ -37,7 +37,8 @@ class ImageDiscriminator(nn.Module):
   Attributes:
     channels: width after each halving; S / 2^L is the side of F's map.
     hidden: units of the linear layer.
-    normalisation: 'batch' (none after the first convolution) or 'none'.
+    normalisation: 'batch' (none after the first convolution), 'group' or
+      'none'.
     dtype: of the computation; results are float32.
     text: units that a caption's vector has beside F's map; 0 = no caption.
   """

@@ -13,6 +13,7 @@ where each layer is normalised, leaves next to nothing of an image after four
 blocks that are not.
 """
 
+import math
 from typing import Any
 
 import chex
@@ -23,6 +24,8 @@ from flax import linen as nn
 from genlat.nets.upconv import UpConv
 
 INIT = nn.initializers.he_normal()
+# Several channels each: a group of one would lose the mean, a flat colour.
+GROUPS = 8
 # A kernel that spreads one pixel: each output sees the d inputs once.
 _SPREAD = nn.initializers.he_normal(in_axis=2, out_axis=(0, 1, 3))
 
@@ -151,9 +154,14 @@ def check_side(
 def normalise(
   x: jax.Array, kind: str, train: bool, dtype: Any, name: str
 ) -> jax.Array:
-  """Batch normalisation inside a compact module, or nothing."""
+  """Batch or group normalisation inside a compact module, or nothing."""
   if kind == "none":
     return x
+  if kind == "group":
+    groups = math.gcd(GROUPS, x.shape[-1])
+    return nn.GroupNorm(
+      num_groups=groups, epsilon=1e-5, dtype=dtype, name=name
+    )(x)
   return nn.BatchNorm(
     use_running_average=not train,
     momentum=0.9,
