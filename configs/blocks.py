@@ -131,7 +131,7 @@ def text() -> ConfigDict:
       batch_size=64,  # images, each with one of its captions
       lr=1e-3,
       margin=0.2,  # of cosines
-      forget=0.25,  # share of words made unknown in training
+      forget=0.25,  # words made unknown, and put between, in training
     )
   )
 

@@ -153,6 +153,25 @@ def test_training_pulls_images_and_their_captions_together():
   assert right(steps=100, forget=1.0) < 30
 
 
+def test_unknown_words_are_strewn_between_and_none_is_lost():
+  vocabulary = Vocabulary.of(["a red ring on blue"])
+  lines = ["a red ring on blue", "blue", "a ring"] * 40
+  tokens, lengths = vocabulary.encode(lines)
+  rng = np.random.default_rng(0)
+  wide, long = captions.strewn(rng, tokens, lengths, 0.3)
+  assert wide.shape == (120, 10) and wide.dtype == long.dtype == np.int32
+  for row, n, old, m in zip(wide, long, tokens, lengths, strict=True):
+    assert (row[:n] > 0).all() and not row[n:].any()
+    np.testing.assert_array_equal(row[:n][row[:n] != UNKNOWN], old[:m])
+    pairs = zip(row[: n - 1], row[1:n], strict=True)
+    assert (UNKNOWN, UNKNOWN) not in pairs and row[n - 1] != UNKNOWN
+  share = (long - lengths).sum() / lengths.sum()
+  assert 0.22 < share < 0.38
+  same, still = captions.strewn(rng, tokens, lengths, 0.0)
+  np.testing.assert_array_equal(same[:, :5], tokens)
+  np.testing.assert_array_equal(still, lengths)
+
+
 def test_agreement_counts_captions_that_find_their_image_s_first_one():
   places = {"a": 0, "b": 1, "c": 2, "a too": 0, "b?": 2, "c too": 2, "d": 1}
 

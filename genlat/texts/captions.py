@@ -26,7 +26,7 @@ from genlat import files, sharding
 from genlat.losses import ranking
 from genlat.nets.caption import CaptionEncoder
 from genlat.nets.classifier import Classifier
-from genlat.texts.vocabulary import UNKNOWN, Vocabulary, sentences
+from genlat.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, sentences
 
 CHUNK = 256  # captions of a compiled call
 AGREEING = 1024  # images whose captions are compared with each other
@@ -43,7 +43,8 @@ class Recipe:
     batch_size: images, each with one of its captions.
     lr: rate, falling to 0 along a cosine.
     margin: of the hinge, in cosines.
-    forget: share of words that are made unknown, so that new ones do no harm.
+    forget: share of words that are made unknown, and of words before which an
+      unknown one is put, so that new ones do no harm.
     seed: of weights and draws.
   """
 
@@ -202,7 +203,7 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   for i in range(recipe.steps):
     rows = np.sort(rng.choice(len(lines), size, replace=False))
     chosen = [lines[r][rng.integers(len(lines[r]))] for r in rows]
-    tokens, lengths = vocabulary.encode(chosen)
+    tokens, lengths = strewn(rng, *vocabulary.encode(chosen), recipe.forget)
     batch = {
       "image": source.read(rows)["image"],
       "tokens": tokens,
@@ -230,6 +231,34 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
     )
   )
   return made
+
+
+def strewn(
+  rng: np.random.Generator,
+  tokens: np.ndarray,
+  lengths: np.ndarray,
+  share: float,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Puts unknown words before a share of the words.
+
+  Args:
+    rng: of the draw.
+    tokens: numbers of words, int32 `[B, L]`.
+    lengths: how many of each row are words, int32 `[B]`.
+    share: of words.
+
+  Returns:
+    int32 `[B, 2 L]` and `[B]`, as in `Vocabulary.encode`.
+  """
+  rows, size = tokens.shape
+  wide = np.full((rows, 2 * size), PADDING, np.int32)
+  before = rng.random(tokens.shape) < share
+  before &= np.arange(size) < lengths[:, None]
+  places = np.arange(size) + before.cumsum(1)
+  wide[np.arange(rows)[:, None], places] = tokens
+  row, word = np.nonzero(before)
+  wide[row, places[row, word] - 1] = UNKNOWN
+  return wide, (lengths + before.sum(1)).astype(np.int32)
 
 
 def agreement(encoder: Captions, lines: list[list[str]]) -> list[float]:
