@@ -138,4 +138,4 @@ def test_a_ring_of_gaussians_is_learned():
   one = clustered(normal)  # of a Gaussian, .19
   assert clustered(made_points) < 0.25 * one
   # Codes of the prior lie along a few lines; the decoder does the rest.
-  assert clustered(after[0]) < 0.5 * one
+  assert clustered(after[0]) < 0.8 * one

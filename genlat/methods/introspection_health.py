@@ -28,9 +28,10 @@ def ailments(
       "KL_fake has been below KL_real for long: the encoder takes samples for"
       f" real; {cure}"
     )
-  kinds = [k for k in ("kl_real", "kl_rec", "kl_fake") if k in window[-1]]
-  largest = max(kinds, key=lambda k: window[-1][k])
-  explodes = over(lambda m: max(m[k] for k in kinds) > explosion)
+  kinds = ("kl_real", "kl_rec", "kl_fake")
+  peaks = {k: max(m.get(k, 0.0) for m in window) for k in kinds}
+  largest = max(kinds, key=lambda k: peaks[k])
+  explodes = over(lambda m: max(m.get(k, 0.0) for k in kinds) > explosion)
   # Where KLs explode a higher margin would only let them grow.
   if not explodes and over(lambda m: m.get("hinge_active", 1.0) == 0.0):
     lines.append(
@@ -43,20 +44,20 @@ def ailments(
   if soft and over(lambda m: strongest(m) < GONE):
     lines.append(
       "the exponentials of made images have vanished for long, and nothing"
-      f" pushes samples away: {strongest(window[-1]):.0e}; lower"
+      f" pushes samples away: {min(map(strongest, window)):.0e}; lower"
       " config.soft_introvae.beta_fake"
     )
   if over(lambda m: m["spread"] < 0.3):
     lines.append(
       "samples are nearly alike: the distance of a pair is"
-      f" {window[-1]['spread']:.2f} of that of real images; give the"
+      f" {min(m['spread'] for m in window):.2f} of that of real images; give the"
       " reconstruction more weight (config.introvae.beta,"
       " config.soft_introvae.beta_reconstruction)"
     )
   if explodes:
     name = largest.replace("kl", "KL")
     lines.append(
-      f"{name} explodes: {window[-1][largest]:.0f} nats; lower"
+      f"{name} explodes: {peaks[largest]:.0f} nats; lower"
       " config.optimizer.lr, or begin with config.introspection.pretrain"
     )
   return lines
