@@ -180,6 +180,7 @@ class Aae(Networks):
     told, image = self.seen(data, "_2"), data["image"]
     if not self.game.mismatch:
       return *self.judge(now, params, image, told), jnp.zeros(())
+    assert told is not None  # `mismatch` is of captions
     rows = len(told)
     other = data["other_2"].swapaxes(0, 1)  # of all images the likest first
     given = jnp.concatenate([told[None], other]).reshape(-1, told.shape[-1])

@@ -48,9 +48,10 @@ def ailments(
       " config.soft_introvae.beta_fake"
     )
   if over(lambda m: m["spread"] < 0.3):
+    least = min(m["spread"] for m in window)
     lines.append(
       "samples are nearly alike: the distance of a pair is"
-      f" {min(m['spread'] for m in window):.2f} of that of real images; give the"
+      f" {least:.2f} of that of real images; give the"
       " reconstruction more weight (config.introvae.beta,"
       " config.soft_introvae.beta_reconstruction)"
     )
