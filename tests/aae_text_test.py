@@ -137,7 +137,7 @@ def test_the_discriminator_joins_the_caption_after_f():
 
 
 def test_wrong_pairs_are_judged_beside_right_ones():
-  made, state, batch, _ = game()
+  made, state, batch, _ = game(("aae.image_normalisation", "batch"))
   data = made.draws(batch, jax.random.key(0))
   own = data["given_2"][:, None]
   data["other_2"] = data["other_2"].at[:4, 1:].set(own[:4])
