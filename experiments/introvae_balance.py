@@ -36,9 +36,9 @@ def main() -> None:
   parser.add_argument("--n", type=int, default=8, help="images in a row")
   parser.add_argument("--seed", type=int, default=0)
   args = parser.parse_args()
+  betas, margins = args.betas.split(","), args.margins.split(",")
   blocks = []
-  for pair in itertools.product(args.betas.split(","), args.margins.split(",")):
-    beta, margin = pair
+  for beta, margin in itertools.product(betas, margins):
     row = Row(
       f"beta_{beta}_margin_{margin}",
       args.config,

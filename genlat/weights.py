@@ -2,9 +2,8 @@
 
 Nothing here is unpickled, so a weight file cannot run code. Two formats are
 read: npz (arrays of plain types) and safetensors. A `.pth` file of PyTorch is
-a pickle; where PyTorch is at hand it becomes safetensors by
-`save_file(torch.load(path, weights_only=True), out)` with
-`safetensors.torch.save_file`. The networks know PyTorch's names, so these
+a pickle; docs/evaluation.md has the command that makes safetensors of it, where
+PyTorch is at hand. The networks know PyTorch's names, so these
 published files serve once converted: pytorch-fid's
 `pt_inception-2015-12-05-6726825d.pth` (release `fid_weights`) and
 torchvision's `vgg16-397923af.pth`.

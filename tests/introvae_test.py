@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from genlat import data as datasets
 from genlat import state as states
 from genlat.losses import elbo
 from genlat.methods.vae import Vae
 from genlat.state import State
-from tests import shipped
+from tests import moves, shipped
 
 ROWS, SIDE, LATENT = 6, 8, 3
 
@@ -301,16 +300,7 @@ def test_within_two_hundred_steps_samples_have_the_larger_kl():
     ("optimizer.name", "adam"),
     ("optimizer.lr", 3e-3),
   )
-  settings = shipped.config("glf_digits").data
-  settings.image_size = SIDE
-  images = datasets.load(settings, "train").read(np.arange(32 * 40))["image"]
-  images = jnp.asarray(images, jnp.float32) / 255.0
-  step, log = jax.jit(made.train_step), []
-  for i in range(200):
-    batch = {"image": images[32 * (i % 40) :][:32]}
-    state, metrics = step(state, batch, jax.random.key(i))
-    log.append({k: float(v) for k, v in metrics.items()})
-  assert all(np.isfinite(list(m.values())).all() for m in log)
+  log = moves.on_digits(made, state, 200)
   mean = lambda key: np.mean([m[key] for m in log[-50:]])
   assert 1.1 * mean("kl_real") < mean("kl_fake") < mean("kl_rec") < 10.0
   assert mean("reconstruction") < 0.8 * np.mean(

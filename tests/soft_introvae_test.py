@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genlat import data as datasets
-from tests import shipped
+from tests import moves, shipped
 
 ROWS, SIDE, LATENT = 6, 8, 3
 
@@ -247,16 +246,7 @@ def test_within_two_hundred_steps_samples_have_the_larger_kl():
     ("optimizer.lr", 3e-3),
     ("soft_introvae.beta_fake", 64.0),
   )
-  settings = shipped.config("glf_digits").data
-  settings.image_size = SIDE
-  images = datasets.load(settings, "train").read(np.arange(32 * 40))["image"]
-  images = jnp.asarray(images, jnp.float32) / 255.0
-  step, log = jax.jit(made.train_step), []
-  for i in range(200):
-    batch = {"image": images[32 * (i % 40) :][:32]}
-    state, metrics = step(state, batch, jax.random.key(i))
-    log.append({k: float(v) for k, v in metrics.items()})
-  assert all(np.isfinite(list(m.values())).all() for m in log)
+  log = moves.on_digits(made, state, 200)
   mean = lambda key, part: np.mean([m[key] for m in part])
   end = log[-50:]
   assert 1.05 * mean("kl_real", end) < mean("kl_fake", end)

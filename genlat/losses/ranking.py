@@ -24,7 +24,7 @@ def cosine_hinge(
     images: `[B, d]`.
     texts: `[B, d]`, of the same rows.
     margin: of cosines.
-    same: bool `[B, B]`, whether rows i and j have one text; the diagonal has.
+    same: bool `[B, B]`, whether text j is one of image i; the diagonal is.
 
   Returns:
     `[]`; 0 where none is within the margin, or all rows have one text.

@@ -181,14 +181,14 @@ class Aae(Networks):
     if not self.game.mismatch:
       return *self.judge(now, params, image, told), jnp.zeros(())
     assert told is not None  # `mismatch` is of captions
-    rows = len(told)
-    other = data["other_2"].swapaxes(0, 1)  # of all images the likest first
-    given = jnp.concatenate([told[None], other]).reshape(-1, told.shape[-1])
+    own, other = told[:, None], data["other_2"]
+    given = jnp.concatenate([own, other], 1).reshape(-1, told.shape[-1])
     both, stats = self.judge(now, params, image, given)
-    losses = adversarial.of_made(both.logits[rows:], self.game.image_loss)
-    differs = (told[None] != other).any(-1).astype(jnp.float32).reshape(-1)
-    loss = (differs * losses).sum() / jnp.maximum(differs.sum(), 1.0)
-    return both._replace(logits=both.logits[:rows]), stats, loss
+    logits = both.logits.reshape(len(told), -1)
+    wrong = adversarial.of_made(logits[:, 1:].ravel(), self.game.image_loss)
+    differs = (own != other).any(-1).astype(jnp.float32).ravel()
+    loss = (differs * wrong).sum() / jnp.maximum(differs.sum(), 1.0)
+    return both._replace(logits=logits[:, 0]), stats, loss
 
   def generator_turn(self, now: State, params: PyTree, data: Data):
     """J_G + J_MI: CG and decoder fool D_I and stay told apart by Q."""

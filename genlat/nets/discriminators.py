@@ -60,9 +60,9 @@ class ImageDiscriminator(nn.Module):
 
     Args:
       x: `[B, S, S, C]`.
-      given: `[k B, t]`, k captions of each image, the first of all of them
-        first; logits and trunk are `[k B, ...]` then. One normalisation sees
-        them all.
+      given: `[B k, t]`, k captions of each image, one image after the other;
+        logits and trunk are `[B k, ...]` then. One normalisation sees them
+        all.
       train: whether batch statistics are used.
 
     Raises:
@@ -99,7 +99,7 @@ class ImageDiscriminator(nn.Module):
   def _joined(self, x: jax.Array, given: jax.Array, train: bool) -> jax.Array:
     """Maps `[B, h, w, c]` with each of their captions at all places."""
     told = nn.leaky_relu(_dense(self.text, self.dtype, "text")(given), SLOPE)
-    x = jnp.tile(x, (len(given) // len(x), 1, 1, 1))
+    x = jnp.repeat(x, len(given) // len(x), 0)
     told = jnp.broadcast_to(
       told[:, None, None], (*x.shape[:3], told.shape[-1])
     ).astype(x.dtype)

@@ -221,14 +221,13 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
     )
   weights = jax.tree.map(np.asarray, params["text"])
   made = Captions(vocabulary, weights, recipe.size, origin(source, recipe))
-  found = ", ".join(f"{share:.0%}" for share in agreement(made, lines))
+  shares = ", ".join(f"{share:.0%}" for share in agreement(made, lines))
+  others = f"; other captions find their image's first one for {shares}"
   say(
     f"trained an encoder of captions: {len(vocabulary.known)} words,"
     f" {recipe.steps} steps, hinge {float(value):.4f}, of {size} captions the"
     f" right one is nearest for {float(right):.0%} of the last images"
-    + (
-      f"; other captions find their image's first one for {found}" * bool(found)
-    )
+    + (others if shares else "")
   )
   return made
 
