@@ -54,9 +54,10 @@ def unsupervised(data: str) -> ConfigDict:
 def text(data: str) -> ConfigDict:
   """Captions of 200 dimensions beside noise of 100 (aae.md 8).
 
-  Departures, without which no object came out in short runs: reconstructions
-  are measured by pixels (switch B is off), the image discriminator is
-  normalised by groups, and is shown wrong captions.
+  Departures, without which no object came out in short runs on shapes (on
+  flowers they were not tried): reconstructions are measured by pixels (switch B
+  is off), the image discriminator is normalised by groups, and is shown wrong
+  captions.
   """
   config = aae(data)
   config.aae.condition = "text"

@@ -116,6 +116,7 @@ def aae() -> ConfigDict:
       code_captions=True,  # D_C is told captions, too (text)
       mismatch=0.0,  # weight of real images with others' captions (text)
       wrong_captions=1,  # how many of these an image has (text)
+      likest_captions=True,  # the most similar of the batch, or any (text)
     )
   )
 

@@ -13,6 +13,8 @@ from configs import adversarial
 def get_config(words: str = "") -> ConfigDict:
   """The learned prior given captions of flowers, at 64 pixels."""
   config = adversarial.text("flowers")
+  # The likest caption of another flower is often true of this one, too.
+  config.aae.likest_captions = False
   # Of images of 76 pixels a random square and its mirror image, as Reed et al.
   config.data.image_size, config.data.random_crop = 76, 64
   config.data.flip = True

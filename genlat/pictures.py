@@ -15,6 +15,7 @@ SIDE = 8  # images along an edge of a grid
 # Metrics that share a panel of the curves.
 CURVES = (
   ("loss",),
+  ("vae_loss",),
   ("reconstruction",),
   ("flow_nll",),
   ("kl",),

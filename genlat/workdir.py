@@ -37,6 +37,13 @@ CHANGEABLE = (
   "text.vectors",  # the data's fingerprint knows its content
   "weights",
 )
+# Keys that came later, and what a run without them did.
+GAINED = {
+  "aae.code_captions": True,
+  "aae.image_normalisation": "",
+  "aae.likest_captions": True,
+  "aae.wrong_captions": 1,
+}
 LIBRARIES = ("flax", "genlat", "jax", "jaxlib", "numpy", "optax")
 
 
@@ -146,9 +153,10 @@ def differences(
   """
   before, after = _flat(old), _flat(new)
   found = []
-  # A key that an older run does not know had no other value; but a player's is
-  # there only where it is set.
+  # A key that an older run does not know, and GAINED neither, changes nothing;
+  # but a player's is there only where it is set.
   gained = {key for key in after if key.startswith("players.")}
+  gained |= GAINED.keys() & after.keys()
   for key in sorted(before.keys() | gained):
     may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
     was, now = _value(before, key), _value(after, key)
@@ -160,7 +168,7 @@ def differences(
 def _value(flat: Mapping[str, Any], key: str) -> Any:
   """A key's value; a player's that is not set is the optimiser's."""
   if key in flat or not key.startswith("players."):
-    return flat.get(key)
+    return flat.get(key, GAINED.get(key))
   name = key.rpartition(".")[2]
   return 1.0 if name == "lr_scale" else flat.get(f"optimizer.{name}")
 

@@ -10,7 +10,7 @@ import pytest
 
 from genlat import sharding
 from genlat.losses import adversarial
-from genlat.methods.aae_networks import likest
+from genlat.methods.aae_networks import of_others
 from genlat.nets.discriminators import ImageDiscriminator
 from tests import shipped
 from tests.moves import differ
@@ -81,7 +81,8 @@ def test_each_row_is_told_a_caption_of_its_own_and_the_likest_of_another():
       own = (given[:, None] == batch["text"]).all(-1)
       assert own.any(1).all()
       seen |= set(np.asarray(own.argmax(1)).tolist())
-      np.testing.assert_array_equal(other, likest(given, batch["text"], 4))
+      wanted = of_others(given, batch["text"], 4, likest=True)
+      np.testing.assert_array_equal(other, wanted)
   assert seen == {0, 1, 2}
 
 
@@ -92,7 +93,12 @@ def test_the_likest_caption_is_of_another_scene_and_by_cosine():
   texts[6, 1] = texts[2, 0]  # they share one caption
   texts[3] *= 9.0  # length does not count
   told = texts[np.arange(7), [0, 2, 0, 1, 1, 0, 2]]
-  found = np.asarray(likest(jnp.asarray(told), jnp.asarray(texts), 6))
+  found, next_ = (
+    np.asarray(
+      of_others(jnp.asarray(told), jnp.asarray(texts), 6, likest=likest)
+    )
+    for likest in (True, False)
+  )
   scenes = [{1, 4}, {2, 6}]
   for i in range(7):
     wrong = [
@@ -104,8 +110,11 @@ def test_the_likest_caption_is_of_another_scene_and_by_cosine():
     ]
     wanted = told[np.array(wrong)[np.argsort(cosines)[::-1]]]
     np.testing.assert_array_equal(found[i, : len(wrong)], wanted)
+    after = told[sorted(wrong, key=lambda j, i=i: (j - i) % 7)]
+    np.testing.assert_array_equal(next_[i, : len(wrong)], after)
     own = np.broadcast_to(told[i], found[i, len(wrong) :].shape)
     np.testing.assert_array_equal(found[i, len(wrong) :], own)
+    np.testing.assert_array_equal(next_[i, len(wrong) :], own)
 
 
 def test_the_discriminator_joins_the_caption_after_f():

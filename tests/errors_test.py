@@ -11,6 +11,7 @@ import pytest
 
 import genlat
 import main
+from configs import base
 from configs import run as own
 from genlat import command, identity, workdir
 from tests import shipped
@@ -132,6 +133,20 @@ def test_a_run_of_which_only_a_player_differs_is_left_alone(trained, capsys):
   assert workdir.differences(old, same) == []
   assert workdir.differences(same, old) == []
   assert (trained / "run.json").read_bytes() == before
+
+
+def test_a_key_that_came_later_is_compared_with_what_was_done_before():
+  new = base.base()
+  old = base.base().unlock()
+  for key in workdir.GAINED:
+    block, name = key.split(".")
+    assert new[block][name] == workdir.GAINED[key], key
+    del old[block][name]
+  del old.text["forget"]  # one that changes nothing where it is not read
+  assert workdir.differences(old, new) == []
+  new.aae.wrong_captions = 4
+  (line,) = workdir.differences(old, new)
+  assert line == "aae.wrong_captions: 1 -> 4"
 
 
 def test_other_data_under_the_same_configuration_is_refused(trained, capsys):

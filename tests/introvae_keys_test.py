@@ -54,6 +54,17 @@ def test_a_sick_game_names_the_key_to_change(change, word):
   assert made.health([bad | {"game": 0.0}] * 30) == []
 
 
+def test_a_spike_is_not_the_figure_that_a_warning_names():
+  made = method()
+  still = GOOD | {"hinge_active": 0.0}
+  (line,) = made.health([still] * 9 + [still | {"kl_fake": 900.0}])
+  assert "introvae.margin above 110" in line
+  large = GOOD | {"kl_fake": 1e6}
+  spike = large | {"kl_real": 1e9}
+  (line,) = made.health([large] * 9 + [spike])
+  assert "KL_fake explodes: 1000000 nats" in line
+
+
 @pytest.mark.parametrize(
   "change,word",
   [

@@ -49,6 +49,7 @@ def test_the_hinge_is_that_of_loops():
   x, t = rng.normal(size=(2, 5, 4))
   same = np.eye(5, dtype=bool)
   same[1, 3] = same[3, 1] = True
+  same[0, 4] = True  # text 4 is one of image 0, and text 0 none of image 4
   cos = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)
   terms = []
   for i in range(5):

@@ -21,9 +21,9 @@ optimiser memory for both of its turns: with two, Adam would cancel lambda.
 With captions (aae.md 8) CG, D_C and D_I are told a vector of the caption of the
 row's image; which networks the paper tells beside CG and D_I is not stated.
 
-Normalisation: all turns use the statistics of the batch; averages of a network
-move in its own turns only, and D_I's with the real images alone, wrong captions
-included.
+Normalisation by batches: all turns use the statistics of the batch; averages of
+a network move in its own turns only, and D_I's with the real images alone,
+wrong captions included.
 
 With `real_labels` Q also learns the labels of real images, as the classifier of
 Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones

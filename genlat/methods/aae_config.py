@@ -51,6 +51,7 @@ class Game:
     code_captions: whether captions are told to D_C, too.
     mismatch: weight of real images with the captions of others.
     wrong_captions: how many of these an image has.
+    likest_captions: the most similar to its own, or any.
     simultaneous: whether turns of a phase start from the same weights.
     batch_statistics: whether samples are normalised by their own batch.
   """
@@ -80,6 +81,7 @@ class Game:
   code_captions: bool
   mismatch: float
   wrong_captions: int
+  likest_captions: bool
   simultaneous: bool
   batch_statistics: bool
 
@@ -154,8 +156,7 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     *("image_loss", "penalty", "information", "real_labels"),
     *("informs_trunk", "reconstruction", "encoder_reconstruction"),
     *("reduction", "fools_by_copies", "simultaneous"),
-    *("mismatch", "wrong_captions"),
-    "code_captions",
+    *("mismatch", "wrong_captions", "likest_captions", "code_captions"),
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
   if block.learned_prior:

@@ -126,7 +126,8 @@ class Networks:
         which = jax.random.randint(key, (rows, 1, 1), 0, texts.shape[1])
         told = jnp.take_along_axis(texts, which, 1)[:, 0]
         data[f"given{phase}"] = told
-        others = likest(told, texts, min(game.wrong_captions, rows))
+        k = min(game.wrong_captions, rows)
+        others = of_others(told, texts, k, likest=game.likest_captions)
         data[f"other{phase}"] = others
       elif game.told:
         data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
@@ -317,27 +318,37 @@ class Networks:
     return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]
 
 
-def likest(told: jax.Array, texts: jax.Array, k: int) -> jax.Array:
-  """The most similar captions of other images in the batch.
+def of_others(
+  told: jax.Array, texts: jax.Array, k: int, *, likest: bool
+) -> jax.Array:
+  """Captions of other images in the batch.
 
   A random one is told from an image by its largest difference alone, such as
-  the ground of a shape; what differs in little else has to be looked at.
+  the ground of a shape; the likest has to be looked at in all it says. But
+  where captions do not say all of an image the likest may be true of it.
 
   Args:
     told: `[B, t]`, of one caption of each image.
     texts: all captions of each image, `[B, m, t]`. Rows of which one has the
       other's told caption are of one scene, and no mismatch.
     k: how many, at most B.
+    likest: the most similar ones; otherwise those of the next rows, which are
+      random where the batch is.
 
   Returns:
-    `[B, k, t]`, the likest first; the row's own in place of those that there
-    are not.
+    `[B, k, t]`, the likest or the next first; the row's own in place of those
+    that there are not.
   """
   chex.assert_rank([told, texts], [2, 3])
   shared = (texts[:, :, None] == told[None, None]).all(-1).any(1)
-  unit = ranking.unit(told)
-  alike = jnp.where(shared | shared.T, -jnp.inf, unit @ unit.T)
-  values, rows = jax.lax.top_k(alike, k)
+  if likest:
+    unit = ranking.unit(told)
+    order = unit @ unit.T
+  else:
+    place = jnp.arange(len(told))
+    order = -((place[None] - place[:, None]) % len(told)).astype(jnp.float32)
+  order = jnp.where(shared | shared.T, -jnp.inf, order)
+  values, rows = jax.lax.top_k(order, k)
   return jnp.where(jnp.isfinite(values)[..., None], told[rows], told[:, None])
 
 

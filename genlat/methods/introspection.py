@@ -205,8 +205,9 @@ class Introspection(abc.ABC):
   def first_codes(self, params: PyTree, state: State, data: Data) -> jax.Array:
     """The first turn's codes of real images again, as constants, `[B, d]`.
 
-    XLA merges this pass, and the images decoded again, with those of the first
-    turn (but for rematerialised blocks), as the official code keeps its graph.
+    With BatchNorm, or none, XLA merges this pass and the images decoded again
+    with those of the first turn (but for rematerialised blocks), as the
+    official code keeps its graph; by groups it computes some of them twice.
     """
     before = {"encoder": params[BEFORE]}
     mean, log_var, _ = self.encode_in(before, state.stats, data["image"])

@@ -1,5 +1,6 @@
 """How a run shows that the game of encoder and decoder goes wrong."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 LONG = 10  # logged steps that are looked at
@@ -22,6 +23,8 @@ def ailments(
   if len(window) < LONG:
     return []
   over = lambda test: sum(map(test, window)) >= MOST
+  # One step's spike is no figure to act on.
+  usual = lambda key: statistics.median(m.get(key, 0.0) for m in window)
   lines = []
   if over(lambda m: m["kl_fake"] < m["kl_real"]):
     lines.append(
@@ -29,15 +32,14 @@ def ailments(
       f" real; {cure}"
     )
   kinds = ("kl_real", "kl_rec", "kl_fake")
-  peaks = {k: max(m.get(k, 0.0) for m in window) for k in kinds}
-  largest = max(kinds, key=lambda k: peaks[k])
+  largest = max(kinds, key=usual)
   explodes = over(lambda m: max(m.get(k, 0.0) for k in kinds) > explosion)
   # Where KLs explode a higher margin would only let them grow.
   if not explodes and over(lambda m: m.get("hinge_active", 1.0) == 0.0):
     lines.append(
       "the hinge has not been active for long: no made image is below the"
       " margin, and nothing pushes samples away; raise config.introvae.margin"
-      f" above {window[-1]['kl_fake']:.0f}"
+      f" above {usual('kl_fake'):.0f}"
     )
   soft = [k for k in window[-1] if k.startswith("exponential_")]
   strongest = lambda m: max(m[k] for k in soft)
@@ -48,17 +50,16 @@ def ailments(
       " config.soft_introvae.beta_fake"
     )
   if over(lambda m: m["spread"] < 0.3):
-    least = min(m["spread"] for m in window)
     lines.append(
       "samples are nearly alike: the distance of a pair is"
-      f" {least:.2f} of that of real images; give the"
+      f" {usual('spread'):.2f} of that of real images; give the"
       " reconstruction more weight (config.introvae.beta,"
       " config.soft_introvae.beta_reconstruction)"
     )
   if explodes:
     name = largest.replace("kl", "KL")
     lines.append(
-      f"{name} explodes: {peaks[largest]:.0f} nats; lower"
+      f"{name} explodes: {usual(largest):.0f} nats; lower"
       " config.optimizer.lr, or begin with config.introspection.pretrain"
     )
   return lines

@@ -158,7 +158,8 @@ def normalise(
   if kind == "none":
     return x
   if kind == "group":
-    groups = math.gcd(GROUPS, x.shape[-1])
+    # Of two channels at least: of one, a map of one pixel would be 0.
+    groups = math.gcd(GROUPS, max(1, x.shape[-1] // 2))
     return nn.GroupNorm(
       num_groups=groups, epsilon=1e-5, dtype=dtype, name=name
     )(x)

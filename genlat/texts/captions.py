@@ -31,6 +31,7 @@ from genlat.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, sentences
 CHUNK = 256  # captions of a compiled call
 AGREEING = 1024  # images whose captions are compared with each other
 CLIP = 10.0  # largest norm of a gradient
+TRAINING = 3  # how `train` trains; another number for another loss or draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +145,8 @@ def read(path: pathlib.Path) -> Captions:
 def origin(source: Any, recipe: Recipe) -> str:
   """What an encoder of this source and recipe says it comes from."""
   lines = source.captions(np.arange(len(source)))
-  words = json.dumps([source.fingerprint, dataclasses.asdict(recipe), lines])
+  recipe_ = dataclasses.asdict(recipe)
+  words = json.dumps([TRAINING, source.fingerprint, recipe_, lines])
   return hashlib.sha256(words.encode()).hexdigest()
 
 
