@@ -99,6 +99,7 @@ def aae() -> ConfigDict:
       code_loss="non_saturating",  # genlat.losses.adversarial.KINDS
       image_loss="non_saturating",
       penalty=10.0,  # weight of the gradient penalty (wasserstein)
+      real_penalty=0.0,  # gamma, D_I's slope at real images (R1); any loss
       information=1.0,  # weight of the mutual information
       real_labels=0.0,  # weight of Q's error on labels of the data (supervised)
       informs_trunk=True,  # it also moves what Q shares with D_I

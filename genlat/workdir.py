@@ -42,6 +42,7 @@ GAINED = {
   "aae.code_captions": True,
   "aae.image_normalisation": "",
   "aae.likest_captions": True,
+  "aae.real_penalty": 0.0,
   "aae.wrong_captions": 1,
 }
 LIBRARIES = ("flax", "genlat", "jax", "jaxlib", "numpy", "optax")

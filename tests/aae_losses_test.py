@@ -67,14 +67,18 @@ class Pieces:
     return -float(jax.nn.log_softmax(logits)[jnp.arange(ROWS), labels].mean())
 
   def slope(self, net: str, real, made, column: int) -> float:
-    """(norm - 1)^2 of a critic's slope, image by image."""
+    """(norm - 1)^2 of a critic's slope."""
+    share = self.mix[:, column].reshape(-1, *(1,) * (real.ndim - 1))
+    norms = self.norms(net, share * real + (1 - share) * made)
+    return float(np.mean((norms - 1.0) ** 2))
+
+  def norms(self, net: str, points) -> np.ndarray:
+    """Norms of a critic's slopes, image by image."""
     judge, found = self.judges[net], []
     for i in range(ROWS):
-      share = self.mix[i, column]
-      point = share * real + (1 - share) * made
-      one = lambda x, i=i, point=point: judge(point.at[i].set(x))[i]
-      found.append(jnp.sqrt((jax.jit(jax.grad(one))(point[i]) ** 2).sum()))
-    return float(np.mean((np.array(found) - 1.0) ** 2))
+      one = lambda x, i=i: judge(points.at[i].set(x))[i]
+      found.append(jnp.sqrt((jax.jit(jax.grad(one))(points[i]) ** 2).sum()))
+    return np.array(found)
 
   def error(self, reduction: str) -> float:
     """J_rec between features."""
@@ -222,6 +226,7 @@ def test_other_adversarial_losses_have_their_values(kind):
     ("aae.code_loss", kind),
     ("aae.image_loss", kind),
     ("aae.penalty", 10.0),
+    ("aae.real_penalty", 0.3),
     ("aae.information", 1e-9),
     ("aae.real_labels", 0.0),
     ("model.normalisation", "none"),
@@ -240,6 +245,8 @@ def test_other_adversarial_losses_have_their_values(kind):
     * (0.5 if kind == "wasserstein" else 1.0),
     "generator": fools(a_made).mean() + fools(a_again).mean(),
   }
+  slopes = p.norms("image_discriminator", p.image)
+  wanted["image_discriminator"] += 0.3 * 0.5 * (slopes**2).mean()
   if kind == "wasserstein":
     for i, made_up in enumerate((p.noise, p.copy), 1):
       slope = p.slope("image_discriminator", p.image, made_up, i)
@@ -294,6 +301,7 @@ def test_a_critic_s_loss_knows_no_level():
   "changes,word",
   [
     ((("aae.image_loss", "wasserstein"),), "penalty is of each image alone"),
+    ((("aae.real_penalty", 1.0),), "real_penalty is of an image"),
     ((("aae.prior", "ring"),), "codes that are not learned"),
     ((("optimizer.schedule", "cosine"),), "count each step twice"),
     (

@@ -87,6 +87,13 @@ def test_the_penalty_is_taken_between_the_images():
     np.testing.assert_allclose(value, [wanted], atol=1e-5)
 
 
+def test_the_penalty_of_real_examples_is_half_their_squared_slope():
+  real = jax.random.normal(jax.random.key(0), (5, 2, 3))
+  value = adversarial.real_penalty(lambda x: (x**3).sum((1, 2)), real)
+  wanted = [0.5 * (9 * np.asarray(x) ** 4).sum() for x in real]
+  np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+
 def test_an_unknown_kind_names_the_known():
   for loss in (
     adversarial.of_real,

@@ -102,6 +102,21 @@ def gradient_penalty(
   return jnp.square(jnp.sqrt(square + 1e-12) - 1.0)
 
 
+def real_penalty(
+  critic: Callable[[jax.Array], jax.Array], real: jax.Array
+) -> jax.Array:
+  """||grad critic||^2 / 2 at real examples, `[B]`.
+
+  R1 of Mescheder et al. 2018 (arXiv:1801.04406), equation 9 without gamma.
+
+  Args:
+    critic: `[B, ...]` to logits `[B]`, each of its own example alone.
+    real: `[B, ...]`.
+  """
+  slope = jax.grad(lambda x: critic(x).sum())(real)
+  return 0.5 * jnp.square(slope).sum(tuple(range(1, slope.ndim)))
+
+
 def _unknown(kind: str) -> ValueError:
   return ValueError(
     f"unknown adversarial loss {kind!r}; known: {', '.join(KINDS)}"

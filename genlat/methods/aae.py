@@ -151,6 +151,11 @@ class Aae(Networks):
           critic, data["image"], image, data["mix"][:, i]
         )
         loss += weight * game.penalty * slope.mean()
+    if game.real_penalty:
+      critic = lambda x: self.judge(now, params, x, told)[0].logits
+      slope = adversarial.real_penalty(critic, data["image"]).mean()
+      metrics["real_penalty"] = slope
+      loss += game.real_penalty * slope
     if game.informed:
       shared = (
         (lambda trunk: trunk) if game.informs_trunk else jax.lax.stop_gradient

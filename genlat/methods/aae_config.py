@@ -40,6 +40,7 @@ class Game:
     code_loss: kind of D_C's adversarial loss.
     image_loss: kind of D_I's.
     penalty: weight of the gradient penalty ('wasserstein').
+    real_penalty: gamma, weight of D_I's squared slope at real images (R1).
     information: weight of J_MI.
     real_labels: weight of Q's cross-entropy of real images.
     informed: whether there is a classifier Q.
@@ -70,6 +71,7 @@ class Game:
   code_loss: str
   image_loss: str
   penalty: float
+  real_penalty: float
   information: float
   real_labels: float
   informed: bool
@@ -153,9 +155,10 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     )
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
-    *("image_loss", "penalty", "information", "real_labels"),
-    *("informs_trunk", "reconstruction", "encoder_reconstruction"),
-    *("reduction", "fools_by_copies", "simultaneous"),
+    *("image_loss", "penalty", "real_penalty", "information"),
+    *("real_labels", "informs_trunk"),
+    *("reconstruction", "encoder_reconstruction", "reduction"),
+    *("fools_by_copies", "simultaneous"),
     *("mismatch", "wrong_captions", "likest_captions", "code_captions"),
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}
@@ -252,6 +255,7 @@ def _check(config: ConfigDict) -> None:
         f" got {config[part][name]!r}"
       )
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
+  least |= {"real_penalty": 0}
   least |= {"encoder_reconstruction": 0, "real_labels": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
   least |= {"mismatch": 0, "text_hidden": 1, "wrong_captions": 1}
@@ -261,6 +265,7 @@ def _check(config: ConfigDict) -> None:
         f"config.aae.{key} must be at least {low}; got {block[key]}"
       )
   told = block.condition != "none"
+  by_batch = (block.image_normalisation or model.normalisation) == "batch"
   faults = (
     (
       block.learned_prior and block.prior != "gaussian",
@@ -287,10 +292,16 @@ def _check(config: ConfigDict) -> None:
       block.image_loss == "wasserstein"
       and block.penalty > 0
       and _sees_images(block)
-      and (block.image_normalisation or model.normalisation) == "batch",
+      and by_batch,
       "the gradient penalty is of each image alone: set"
       " config.aae.image_normalisation to group or none, or config.aae.penalty"
       " to 0",
+    ),
+    (
+      block.real_penalty > 0 and (by_batch or not _sees_images(block)),
+      "config.aae.real_penalty is of an image discriminator that sees each"
+      " image alone: set config.aae.image_normalisation to group or none and"
+      " one of the switches to True, or config.aae.real_penalty to 0",
     ),
     (block.scale == 0, "config.aae.scale must be above 0; got 0"),
     (
