@@ -76,8 +76,11 @@ def finish(config: ConfigDict, words: str, **script: float | int) -> ConfigDict:
       key: `margin`, `beta`, `alpha_encoder`, `batch_size`, `pretrain`.
   """
   # `vae` takes its weights from what stands before it.
-  if "vae" in words.split(",") and words.split(",")[-1] not in ("vae", "smoke"):
+  named = [word for word in words.split(",") if word != "smoke"]
+  if "vae" in named[:-1]:
     raise ValueError(f"presets {words!r}: name vae after the others")
+  if {"paper", "official"} <= set(named):
+    raise ValueError(f"presets {words!r}: name paper or official, not both")
   presets = {"vae": vae}
   if config.method == "introvae":
     own = functools.partial(official, **script)

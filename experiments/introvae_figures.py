@@ -11,7 +11,8 @@ FIGURE is one of
   interpolations   figure 6: between the codes of pairs of test images
   neighbours       appendix, figure 3: samples with the nearest training
                    images, by pixels and, with --inception=FILE, by features
-                   (L2 of InceptionV3's; the paper has the cosine of LightCNN's)
+                   (L2 of InceptionV3's; the paper has the cosine of LightCNN's;
+                   `random` for a smoke run)
 """
 
 import argparse
@@ -66,7 +67,7 @@ def nearest(
 
   columns = [made[:, None], _read(train, neighbours.nearest(made, stream(), 3))]
   if inception:
-    extractor = extractors.inception_extractor(inception, sha256=sha256)
+    extractor = extractors.by_weights(inception, sha256)
     found = neighbours.nearest(
       features.extract(extractor, [made]),
       features.features(extractor, stream()),

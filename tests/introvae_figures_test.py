@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import introvae_balance, introvae_figures, table
-from genlat import train, workdir
+from genlat import grids, train, workdir
 from tests import shipped
 
 
@@ -36,17 +36,30 @@ def size(columns: int, rows: int) -> tuple[int, int]:
     ("progress", size(8, 2)),
     ("interpolations", size(10, 4)),
     ("neighbours", size(4, 4)),
-    ("losses", None),
+    ("neighbours --inception=random", size(7, 4)),
   ],
 )
 def test_a_figure_is_drawn(run, tmp_path, monkeypatch, figure, wanted):
   out = tmp_path / "figure.png"
-  words = [figure, f"--workdir={run}", f"--out={out}", "--n=4"]
+  words = [*figure.split(), f"--workdir={run}", f"--out={out}", "--n=4"]
   monkeypatch.setattr(sys, "argv", ["figures", *words])
   introvae_figures.main()
   with Image.open(out) as picture:
-    assert picture.size == (wanted or picture.size)
+    assert picture.size == wanted
     assert np.ptp(np.asarray(picture)) > 0
+
+
+def test_the_losses_are_drawn_with_the_three_kls(run, tmp_path, monkeypatch):
+  asked = []
+  monkeypatch.setattr(grids, "curves", lambda *words: asked.append(words))
+  words = ["losses", f"--workdir={run}", f"--out={tmp_path / 'x.png'}"]
+  monkeypatch.setattr(sys, "argv", ["figures", *words])
+  introvae_figures.main()
+  ((log, _, panels, shares),) = asked
+  assert log == run / "metrics.jsonl"
+  kls = ("kl_real", "kl_rec", "kl_fake", "hinge_active")
+  assert panels == [("reconstruction",), kls, ("spread",)]
+  assert shares == ("hinge_active",)
 
 
 def test_a_run_without_pictures_has_no_progress(tmp_path):

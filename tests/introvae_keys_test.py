@@ -33,7 +33,9 @@ GOOD = {
 @pytest.mark.parametrize(
   "change,word",
   [
-    ({"kl_fake": 40.0}, "KL_fake has been below.*alpha_encoder"),
+    ({"kl_fake": 40.0}, "KL_fake has been below.*samples.*alpha_encoder"),
+    ({"kl_rec": 40.0}, "KL_rec has been below.*copies.*alpha_encoder"),
+    ({"kl_real": 0.1}, "say nothing.*is 0.1 nats.*introvae.beta"),
     ({"hinge_active": 0.0}, "hinge has not been active.*introvae.margin"),
     ({"spread": 0.1}, "nearly alike.*introvae.beta"),
     ({"kl_real": 1e5, "kl_fake": 1e6}, "KL_fake explodes.*optimizer.lr"),
@@ -191,7 +193,9 @@ def test_a_vae_takes_its_weights_from_the_presets_before_it():
   )
   assert weight("official,vae") == 2.0 * weight("vae") == 0.05
   with pytest.raises(ValueError, match="name vae after the others"):
-    shipped.config("introvae_celebahq256", "vae,official")
+    shipped.config("introvae_celebahq256", "vae,official,smoke")
+  with pytest.raises(ValueError, match="paper or official, not both"):
+    shipped.config("introvae_celebahq256", "official,paper")
 
 
 @pytest.mark.parametrize(

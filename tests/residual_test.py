@@ -247,6 +247,22 @@ def test_halving_and_doubling_are_means_and_copies():
   )
 
 
+@pytest.mark.parametrize("placement", ["sum", "branch"])
+def test_by_groups_brightness_is_still_seen(placement):
+  def codes(kind, x):
+    enc = residual.Encoder(6, (16, 32), placement, kind, jnp.float32, False)
+    variables = enc.init(jax.random.key(1), x, train=True)
+    return enc.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+
+  x = jax.random.uniform(jax.random.key(0), (8, 16, 16, 3))
+  dim = {k: codes(k, jnp.concatenate([x, 0.3 * x])) for k in ("batch", "group")}
+  greys = jnp.linspace(0.1, 0.9, 8).reshape(8, 1, 1, 1) * jnp.ones_like(x)
+  apart = {k: np.abs(z[:8] - z[8:]).mean() for k, z in dim.items()}
+  spread = {k: codes(k, greys).std(0).mean() for k in dim}
+  assert apart["group"] > 0.1 * apart["batch"], apart
+  assert spread["group"] > 0.1 * spread["batch"], spread
+
+
 def test_group_normalisation_has_no_averages_and_no_neighbours():
   enc, _, x, _ = nets(8, (4,), 3, normalisation="group")
   x = jax.random.normal(jax.random.key(0), (3, 8, 8, 3))

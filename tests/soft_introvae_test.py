@@ -198,7 +198,7 @@ def test_the_copy_of_the_decoder_is_renewed_when_it_is_due():
   assert not same(decoders[0], decoders[2])
 
 
-def test_with_a_copy_the_last_term_moves_the_decoder_through_image_and_code():
+def test_with_a_copy_the_last_term_moves_the_decoder():
   changes = ("soft_introvae.bootstrap", 0.2), ("soft_introvae.gamma", 0.0)
   (none, state), (some, _) = (
     method(*changes),

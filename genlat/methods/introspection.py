@@ -348,7 +348,9 @@ def shared(config: ConfigDict, nets: Autoencoding) -> dict[str, Any]:
       " config.likelihood.learned_scale to False"
     )
   return {
-    "pretrain": round(block.pretrain * config.epoch_steps),
+    "pretrain": max(
+      round(block.pretrain * config.epoch_steps), block.pretrain > 0
+    ),
     "statistics": block.statistics,
     "ema": config.ema,
   }

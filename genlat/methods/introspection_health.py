@@ -1,15 +1,26 @@
 """How a run shows that the game of encoder and decoder goes wrong."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
 LONG = 10  # logged steps that are looked at
 MOST = 8  # of them in which something has to be so to be warned of
+SILENCE = 1.0  # nats that codes of real images should have at least
 GONE = 1e-6  # of Soft-IntroVAE's exponentials, which are 1/4 at the most
+
+MORE = (
+  "give the reconstruction more weight (config.introvae.beta,"
+  " config.soft_introvae.beta_reconstruction)"
+)
 
 
 def ailments(
-  history: Sequence[Mapping[str, float]], *, cure: str, explosion: float
+  history: Sequence[Mapping[str, float]],
+  *,
+  cure: str,
+  explosion: float,
+  silence: float = SILENCE,
 ) -> list[str]:
   """What is wrong with a game, as lines that name the key to change.
 
@@ -17,6 +28,7 @@ def ailments(
     history: metrics of logged steps, oldest first.
     cure: what to do where samples' KL lies below that of real images.
     explosion: KL of images of any kind, nats, that none should reach.
+    silence: KL of real images, nats, below which their codes say nothing.
   """
   # Only the game itself is judged: in the pretraining `game` is 0.
   window = [m for m in history if m.get("game")][-LONG:]
@@ -26,10 +38,16 @@ def ailments(
   # One step's spike is no figure to act on.
   usual = lambda key: statistics.median(m.get(key, 0.0) for m in window)
   lines = []
-  if over(lambda m: m["kl_fake"] < m["kl_real"]):
+  for kind, made in (("kl_fake", "samples"), ("kl_rec", "copies")):
+    if over(lambda m, k=kind: m.get(k, math.inf) < m["kl_real"]):
+      lines.append(
+        f"{kind.replace('kl', 'KL')} has been below KL_real for long: the"
+        f" encoder takes {made} for real; {cure}"
+      )
+  if over(lambda m: m["kl_real"] < silence):
     lines.append(
-      "KL_fake has been below KL_real for long: the encoder takes samples for"
-      f" real; {cure}"
+      "the codes of real images say nothing, and all copies are alike: KL_real"
+      f" is {usual('kl_real'):.2g} nats; {MORE}"
     )
   kinds = ("kl_real", "kl_rec", "kl_fake")
   largest = max(kinds, key=usual)
@@ -52,9 +70,7 @@ def ailments(
   if over(lambda m: m["spread"] < 0.3):
     lines.append(
       "samples are nearly alike: the distance of a pair is"
-      f" {usual('spread'):.2f} of that of real images; give the"
-      " reconstruction more weight (config.introvae.beta,"
-      " config.soft_introvae.beta_reconstruction)"
+      f" {usual('spread'):.2f} of that of real images; {MORE}"
     )
   if explodes:
     name = largest.replace("kl", "KL")

@@ -38,7 +38,7 @@ from genlat.methods.introspection import (
   shared,
   spread,
 )
-from genlat.methods.introspection_health import ailments
+from genlat.methods.introspection_health import SILENCE, ailments
 from genlat.methods.method import Batch, Images, Latent
 from genlat.state import Metrics, State
 
@@ -184,6 +184,8 @@ class Introvae(Introspection):
       cure="raise config.introvae.alpha_encoder or config.introvae.margin,"
       " or begin with config.introspection.pretrain",
       explosion=max(10.0 * self.margin, 1000.0),
+      # AGE's divergence is that of a batch, and 0 is its aim.
+      silence=0.0 if self.ageing else SILENCE,
     )
 
   def code(

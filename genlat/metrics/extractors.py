@@ -20,6 +20,7 @@ from genlat import sharding, weights
 from genlat.metrics import resize as resizing
 from genlat.nets import inception, random_features
 
+RANDOM = "random"  # in place of a weight file: for smoke runs
 PyTree = Any
 Network = Callable[[PyTree, jax.Array, int], jax.Array]
 
@@ -114,6 +115,18 @@ def inception_extractor(
     params=inception.load_params(arrays),
     apply=inception.features,
   )
+
+
+def by_weights(path: str, sha256: str = "", resize: str = "tf1") -> Extractor:
+  """InceptionV3 of a file, or the random network where that is its name.
+
+  Raises:
+    OSError: if there is no such file.
+    ValueError: for another file or resize.
+  """
+  if path == RANDOM:
+    return random_extractor(resize)
+  return inception_extractor(path, resize, sha256)
 
 
 def random_extractor(resize: str = "tf1", seed: int = 0) -> Extractor:

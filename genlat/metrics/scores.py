@@ -12,11 +12,7 @@ from genlat.metrics import neighbours as nearby
 from genlat.metrics import reconstruction as errors
 from genlat.metrics.card import Card
 from genlat.metrics.clusters import agreement
-from genlat.metrics.extractors import (
-  Extractor,
-  inception_extractor,
-  random_extractor,
-)
+from genlat.metrics.extractors import Extractor, by_weights
 from genlat.metrics.features import (
   QUANTISATION,
   extract,
@@ -25,8 +21,6 @@ from genlat.metrics.features import (
 )
 from genlat.metrics.rate import rate_distortion
 from genlat.metrics.task import Metric, Scores, Task, Unavailable
-
-RANDOM = "random"  # in place of a weight file: for smoke runs
 
 
 def reconstruction(task: Task) -> tuple[Scores, Card]:
@@ -318,9 +312,7 @@ def _extractor(task: Task) -> Extractor:
       "it needs the Inception weights: --config.weights.inception=FILE (see"
       " docs/evaluation.md), or 'random' for a smoke run"
     )
-  if path == RANDOM:
-    return random_extractor(resize)
-  return inception_extractor(path, resize, task.config.weights.inception_sha256)
+  return by_weights(path, task.config.weights.inception_sha256, resize)
 
 
 def _progress(name: str, total: int):

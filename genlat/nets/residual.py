@@ -36,7 +36,8 @@ class Normalise(nn.Module):
   """Batch or group normalisation, or none: `[B, H, W, C]` to the same.
 
   Attributes:
-    kind: 'batch', 'group' (32 groups, or as many as divide C) or 'none'.
+    kind: 'batch', 'group' (at most 32 groups, of 4 channels at least: of one
+      it would take an image's brightness away) or 'none'.
     train: whether batch statistics are used.
     dtype: of the computation.
   """
@@ -58,7 +59,7 @@ class Normalise(nn.Module):
       )(x)
     if self.kind == "group":
       return nn.GroupNorm(
-        num_groups=math.gcd(_GROUPS, x.shape[-1]),
+        num_groups=math.gcd(_GROUPS, max(1, x.shape[-1] // 4)),
         epsilon=1e-5,
         dtype=self.dtype,
         name="group",
@@ -135,7 +136,11 @@ class Encoder(nn.Module):
     chex.assert_rank(x, 4)
     base_shape(x.shape[1:3], self.channels)
     block = _blocks(self, train)
-    x = _conv(self.channels[0], 5, dtype=self.dtype, name="stem")(x)
+    # By groups, without a bias, an image and its half would be one.
+    bias = 25 * x.shape[-1] if self.normalisation == "group" else 0
+    x = _conv(self.channels[0], 5, dtype=self.dtype, fan_in=bias, name="stem")(
+      x
+    )
     x = Normalise(self.normalisation, train, self.dtype, name="stem_norm")(x)
     x = _halve(_rectify(x))
     for level, features in enumerate(self.channels[1:], 1):
