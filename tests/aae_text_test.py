@@ -49,6 +49,49 @@ def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
   }
 
 
+@pytest.mark.parametrize("copies", [True, False])
+def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
+  made, state, batch, _ = game(
+    ("aae.fools_by_copies", copies),
+    ("aae.mismatch", 0.7),
+    ("aae.reconstruction", 3.0),
+    ("aae.encoder_reconstruction", 2.5),
+    ("aae.real_penalty", 0.3),
+  )
+  d = made.draws(batch, jax.random.key(0))
+  run = lambda net, *x: made.run(state, state.params, net, *x)[0]
+  judge = lambda *x: run("image_discriminator", *x).logits
+  soft = lambda x: np.log1p(np.exp(np.asarray(x, np.float64))).mean()
+  x, first, second = d["image"], d["given"], d["given_2"]
+  prior = run("code_generator", d["noise"], first)
+  codes = run("encoder", x)
+  copy = jnp.tanh(run("decoder", codes))
+  fake = jnp.tanh(run("decoder", run("code_generator", d["noise_2"], second)))
+  error = float(((copy - x) ** 2).mean())
+  wrong = judge(
+    jnp.repeat(x, 4, 0), d["other_2"].reshape(-1, d["given"].shape[1])
+  )
+  slope = jax.grad(lambda x: judge(x, second).sum())(x)
+  penalty = 0.5 * float((slope**2).sum((1, 2, 3)).mean())
+  drawn, coded = (run("code_discriminator", z, first) for z in (prior, codes))
+  fooled = soft(-judge(fake, second))
+  wanted = {
+    "code_discriminator": soft(-drawn) + soft(coded),
+    "encoder": soft(-coded) + 2.5 * error,
+    "decoder": 3.0 * error,
+    "image_discriminator": soft(-judge(x, second))
+    + soft(judge(fake, second))
+    + soft(judge(copy, second))
+    + 0.7 * soft(wrong)
+    + 0.3 * penalty,
+    "generator": fooled + (soft(-judge(copy, second)) if copies else 0.0),
+  }
+  for who, value in wanted.items():
+    turn = sharding.compile(getattr(made, f"{who}_turn"))
+    loss, _ = turn(state, state.params, d)
+    np.testing.assert_allclose(loss, value, rtol=1e-5, err_msg=who)
+
+
 def test_the_code_discriminator_may_be_told_no_captions():
   made, state, batch, _ = game(("aae.code_captions", False))
   told, whole, _, _ = game()

@@ -81,12 +81,13 @@ def ring(key: jax.Array, n: int) -> jax.Array:
   return (0.5 * points + 0.5).reshape(n, 1, 1, 2)
 
 
-def discrepancy(a: np.ndarray, b: np.ndarray) -> float:
-  """Squared maximum mean discrepancy, a Gaussian kernel of median width."""
+def discrepancy(a: np.ndarray, b: np.ndarray, width: float) -> float:
+  """Maximum mean discrepancy under a Gaussian kernel."""
   z, n = np.concatenate([a, b]), len(a)
   square = ((z[:, None] - z[None]) ** 2).sum(-1)
-  k = np.exp(-square / np.median(square))
-  return k[:n, :n].mean() + k[n:, n:].mean() - 2 * k[:n, n:].mean()
+  k = np.exp(-square / width**2)
+  mean = k[:n, :n].mean() + k[n:, n:].mean() - 2 * k[:n, n:].mean()
+  return mean**0.5
 
 
 def clustered(points: np.ndarray) -> float:
@@ -123,7 +124,7 @@ def test_a_ring_of_gaussians_is_learned():
   before, after = (
     [np.asarray(x) for x in look(state)] for state in (start, end)
   )
-  assert discrepancy(*after[:2]) < discrepancy(*before[:2]) / 5
+  assert discrepancy(*after[:2], 1.0) < 0.5 * discrepancy(*before[:2], 1.0)
 
   made_points = after[2]
   turns = np.arctan2(made_points[:, 1], made_points[:, 0]) * MODES / (2 * np.pi)
@@ -137,5 +138,7 @@ def test_a_ring_of_gaussians_is_learned():
   normal = np.random.default_rng(0).normal(size=(500, 2))
   one = clustered(normal)  # of a Gaussian, .19
   assert clustered(made_points) < 0.25 * one
-  # Codes of the prior lie along a few lines; the decoder does the rest.
-  assert clustered(after[0]) < 0.8 * one
+  # Codes of the prior lie along a few lines, no Gaussian of their covariance;
+  # the decoder, which fools D_I too, makes the eight modes of them.
+  alike = normal @ np.linalg.cholesky(np.cov(after[0].T)).T
+  assert clustered(after[0]) < 0.8 * clustered(alike)

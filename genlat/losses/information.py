@@ -2,7 +2,8 @@
 
 Chen et al. 2016 (InfoGAN, arXiv:1606.03657): with Q(s|x) any distribution,
 I(s; x) >= H(s) + E[log Q(s|x)], so that minimising the cross-entropy of Q
-raises a lower bound. All in nats; the ceiling of the bound is H(s).
+raises a lower bound. All in nats. Of discrete s the ceiling of the bound is
+H(s); of real s there is none, for H(s) is that of a density.
 """
 
 import math
@@ -41,7 +42,7 @@ def continuous(
 
 
 def bound(cross_entropy: jax.Array, entropy: float) -> jax.Array:
-  """H(s) - E[-log Q]: the bound on I(s; x), nats, at most `entropy`.
+  """H(s) - E[-log Q]: the bound on I(s; x), nats; `entropy` tops discrete s.
 
   Args:
     cross_entropy: a mean of `categorical` or `continuous`.
@@ -56,5 +57,5 @@ def uniform_entropy(classes: int) -> float:
 
 
 def normal_entropy(dimensions: int) -> float:
-  """H of N(0, I), d/2 ln(2 pi e)."""
+  """H of N(0, I), d/2 ln(2 pi e): a density's, and no ceiling."""
   return 0.5 * dimensions * (distributions.LOG_2PI + 1.0)

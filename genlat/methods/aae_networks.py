@@ -229,7 +229,7 @@ class Networks:
     codes = self.encode(state, batch["image"])
     copies = self._decoded(state, codes, train=False)
     error = jnp.square(copies - batch["image"]).mean((1, 2, 3))
-    return {"loss": error, "mse": error}
+    return {"mse": error}
 
   def encode(
     self, state: State, images: Images, rng: jax.Array | None = None
