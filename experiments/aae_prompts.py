@@ -13,6 +13,7 @@ training images lacked (`config.data.withhold`) are counted apart.
 import argparse
 import dataclasses
 import pathlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,9 @@ def score(
     rows["real, pairs never seen"] = shares(real[held])
   for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
     lines, asked = prompts(n, phrase)
-    images = model.sample(len(lines), seed, text=lines)
+    with warnings.catch_warnings():
+      warnings.filterwarnings("ignore", "no caption of the training data has")
+      images = model.sample(len(lines), seed, text=lines)
     right = judge.right(images, asked)
     unseen = np.array([(int(s), int(c)) in without for s, c in asked])
     rows[f"{words}, pairs in training"] = shares(right[~unseen])

@@ -1,6 +1,7 @@
 """The learned prior against fixed ones (arXiv:1909.04443, tables 1 and 3).
 
-  python -m experiments.aae_table --runs=RUNS --inception=FILE [--epochs=N]
+  python -m experiments.aae_table --runs=RUNS --data=DATA --inception=FILE
+      [--epochs=N]
   python -m experiments.aae_table ... --rows=ablation_none,ablation_a,...
 
 Rows ending in `_mnist` are on MNIST at 32x32. The paper scores CIFAR-10 by the
@@ -37,6 +38,10 @@ ROWS = (
     for name in ("lp_aae", "aae")
   ),
   Row("aae_mnist_same", "aae_mnist.py:same", "mnist", ""),
+  *(
+    Row(f"{name}_cifar10_same", f"{name}_cifar10.py:same", "cifar10", "")
+    for name in ("aae", "lp_aae_supervised", "lp_aae_unsupervised")
+  ),
   *(
     Row(
       f"lp_aae_{condition}_{data}",

@@ -187,14 +187,15 @@ def prepare(config: ConfigDict, directory: pathlib.Path) -> Run:
   config = resolve(config, source)
   mesh = generation.make_mesh(config.mesh.fsdp)
   method = methods.build(config, source.image_shape)
-  if isinstance(method, Conditional) and method.text:
-    source = told.for_run(source, config.text, directory, config.seed, say)
-    whole = source.beside(whole)
   checks.check_best(config, method, source.image_shape)
   if isinstance(method, Conditional) and method.labelled:
     checks.check_classes(method.classes, source, "aae.classes")
   if isinstance(method, Classifying):
     checks.check_classes(method.classes, source, "draw.classes")
+  # Last: it may train an encoder for minutes.
+  if isinstance(method, Conditional) and method.text:
+    source = told.for_run(source, config.text, directory, config.seed, say)
+    whole = source.beside(whole)
   run = Run(
     config=config,
     workdir=directory,

@@ -6,6 +6,7 @@ grid = model.sample(64, seed=0)
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ class Trained:
     """
     if n < 1:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
-    if not len(labels) and not len(text):
+    if not len(labels) and not len(text) and text != "":
       return np.concatenate(list(self.samples(n, seed)))[:n]
     return self._as_told("sample_of", n, seed, labels, text)
 
@@ -130,7 +131,7 @@ class Trained:
     labels: Sequence[int] | np.ndarray,
     text: str | Sequence[str] | np.ndarray,
   ) -> np.ndarray:
-    if len(text):
+    if len(text) or isinstance(text, str):
       if len(labels):
         raise ValueError("samples are asked for by label or by text, not both")
       rows = self._vectors(text)
@@ -155,6 +156,8 @@ class Trained:
     """Vectors of captions `[m, t]`."""
     if not self.text:
       raise ValueError("this model takes no text")
+    if isinstance(text, str) and not text.strip():
+      raise ValueError("an empty caption says nothing: leave text out")
     if isinstance(text, str):
       text = [text]
     if not all(isinstance(line, str) for line in text):
@@ -169,6 +172,13 @@ class Trained:
       raise ValueError(
         "this model was trained on vectors that were made elsewhere: it has no"
         " encoder of captions, give it such vectors"
+      )
+    strange = self.captions.vocabulary.unknown(list(text))
+    if strange:
+      warnings.warn(
+        f"no caption of the training data has {', '.join(map(repr, strange))}:"
+        " the model cannot tell one such word from another",
+        stacklevel=4,
       )
     return self.captions.embed(list(text))
 

@@ -117,6 +117,14 @@ def test_what_cannot_be_asked_is_refused(model):
     model.sample(2, labels=[1], text=[RED])
   with pytest.raises(ValueError, match=r"must be \[m, 12\]"):
     model.sample(2, text=np.zeros((1, 5), np.float32))
+  for empty in ("", " "):
+    with pytest.raises(ValueError, match="an empty caption"):
+      model.sample(2, text=empty)
+
+
+def test_words_that_no_caption_had_are_named(model):
+  with pytest.warns(UserWarning, match="data has 'mauve', 'zebra':"):
+    model.sample(2, text=[RED, "A mauve zebra"])
 
 
 class Judge:

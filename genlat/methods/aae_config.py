@@ -273,6 +273,10 @@ def _check(config: ConfigDict) -> None:
       " config.aae.learned_prior to False",
     ),
     (
+      block.condition == "text" and not block.learned_prior,
+      "captions need a learned prior: set config.aae.learned_prior to True",
+    ),
+    (
       not block.learned_prior and block.noise > 0,
       "config.aae.noise is of a learned prior: set it to 0",
     ),
@@ -289,13 +293,21 @@ def _check(config: ConfigDict) -> None:
       f"config.model.latent must be even for {block.prior}; got {model.latent}",
     ),
     (
-      block.image_loss == "wasserstein"
-      and block.penalty > 0
-      and _sees_images(block)
-      and by_batch,
-      "the gradient penalty is of each image alone: set"
-      " config.aae.image_normalisation to group or none, or config.aae.penalty"
-      " to 0",
+      block.image_loss == "wasserstein" and _sees_images(block) and by_batch,
+      "a Wasserstein critic's penalty is of each image alone: set"
+      " config.aae.image_normalisation to group or none",
+    ),
+    (
+      block.penalty == 0
+      and (
+        block.code_loss == "wasserstein"
+        or (
+          block.image_loss == "wasserstein"
+          and _sees_images(block)
+          and block.real_penalty == 0
+        )
+      ),
+      "a Wasserstein critic has no bound without config.aae.penalty: it is 0",
     ),
     (
       block.real_penalty > 0 and (by_batch or not _sees_images(block)),
@@ -307,10 +319,6 @@ def _check(config: ConfigDict) -> None:
     (
       block.prior != "gaussian" and block.scale != 1.0,
       f"config.aae.scale is of Gaussian noise: set it to 1 for {block.prior}",
-    ),
-    (
-      block.condition == "text" and not block.learned_prior,
-      "captions need a learned prior: set config.aae.learned_prior to True",
     ),
     (
       block.condition == "text" and config.text.size < 1,

@@ -48,6 +48,10 @@ class Vocabulary:
     """How many numbers there are, with those of no word."""
     return len(self.known) + _FIRST
 
+  def unknown(self, captions: list[str]) -> list[str]:
+    """Words of captions that are not known, sorted."""
+    return sorted({w for c in captions for w in words(c)} - set(self.known))
+
   def encode(self, captions: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of words, int32 `[N, L]`, and of how many, int32 `[N]`.
 
