@@ -109,7 +109,7 @@ class Trained:
     """
     if n < 1:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
-    if not len(labels) and not len(text) and text != "":
+    if not len(labels) and not len(text) and not isinstance(text, str):
       return np.concatenate(list(self.samples(n, seed)))[:n]
     return self._as_told("sample_of", n, seed, labels, text)
 
@@ -156,10 +156,10 @@ class Trained:
     """Vectors of captions `[m, t]`."""
     if not self.text:
       raise ValueError("this model takes no text")
-    if isinstance(text, str) and not text.strip():
-      raise ValueError("an empty caption says nothing: leave text out")
     if isinstance(text, str):
       text = [text]
+    if any(isinstance(line, str) and not line.strip() for line in text):
+      raise ValueError("an empty caption says nothing: leave text out")
     if not all(isinstance(line, str) for line in text):
       text = np.asarray(text, np.float32)
       if text.shape[1:] != (self.text,):

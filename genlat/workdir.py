@@ -37,13 +37,16 @@ CHANGEABLE = (
   "text.vectors",  # the data's fingerprint knows its content
   "weights",
 )
-# Keys that came later, and what a run without them did.
+# Keys that came later, and what a run without them did: never changed again.
 GAINED = {
   "aae.code_captions": True,
+  "aae.encoder_reconstruction": 1.0,
   "aae.image_normalisation": "",
   "aae.likest_captions": True,
+  "aae.real_labels": 0.0,
   "aae.real_penalty": 0.0,
   "aae.wrong_captions": 1,
+  "data.random_crop": 0,
 }
 LIBRARIES = ("flax", "genlat", "jax", "jaxlib", "numpy", "optax")
 
@@ -122,9 +125,17 @@ def read(workdir: str | os.PathLike[str]) -> Description:
 
 
 def described(raw: dict[str, Any]) -> Description:
-  """The description that `as_json` made this of."""
+  """The description that `as_json` made this of.
+
+  Keys that came after the run have the values of what it did.
+  """
+  config = {**raw["config"]}
+  for key, value in GAINED.items():
+    block, name = key.split(".")
+    if block in config:
+      config[block] = {name: value, **config[block]}
   return Description(
-    config=config_from_json(raw["config"]),
+    config=config_from_json(config),
     image_shape=tuple(raw["image_shape"]),
     data=raw["data"],
     versions=raw["versions"],
@@ -154,10 +165,9 @@ def differences(
   """
   before, after = _flat(old), _flat(new)
   found = []
-  # A key that an older run does not know, and GAINED neither, changes nothing;
-  # but a player's is there only where it is set.
+  # A key that an older run does not know, nor GAINED, had no other value; but a
+  # player's is there only where it is set.
   gained = {key for key in after if key.startswith("players.")}
-  gained |= GAINED.keys() & after.keys()
   for key in sorted(before.keys() | gained):
     may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
     was, now = _value(before, key), _value(after, key)
@@ -169,7 +179,7 @@ def differences(
 def _value(flat: Mapping[str, Any], key: str) -> Any:
   """A key's value; a player's that is not set is the optimiser's."""
   if key in flat or not key.startswith("players."):
-    return flat.get(key, GAINED.get(key))
+    return flat.get(key)
   name = key.rpartition(".")[2]
   return 1.0 if name == "lr_scale" else flat.get(f"optimizer.{name}")
 

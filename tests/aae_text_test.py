@@ -129,6 +129,15 @@ def test_each_row_is_told_a_caption_of_its_own_and_the_likest_of_another():
   assert seen == {0, 1, 2}
 
 
+def test_the_key_says_which_captions_of_others():
+  made, _, batch, _ = game(("aae.likest_captions", False))
+  data = made.draws(batch, jax.random.key(0))
+  wanted = of_others(data["given_2"], batch["text"], 4, likest=False)
+  np.testing.assert_array_equal(data["other_2"], wanted)
+  likest = of_others(data["given_2"], batch["text"], 4, likest=True)
+  assert (np.asarray(wanted) != np.asarray(likest)).any()
+
+
 def test_the_likest_caption_is_of_another_scene_and_by_cosine():
   rng = np.random.default_rng(0)
   texts = rng.normal(size=(7, 3, 4)).astype(np.float32)
@@ -283,6 +292,11 @@ def test_samples_follow_the_caption_and_else_the_kept_ones():
     ({"aae.mismatch": -1.0}, r"config\.aae\.mismatch must be at least 0"),
     ({"aae.image_loss": "wasserstein"}, "captions a Wasserstein critic has no"),
     ({"aae.code_loss": "wasserstein", "aae.penalty": 0.0}, "without.*penalty"),
+    (
+      {"aae.image_loss": "wasserstein", "aae.penalty": 0.0, "aae.mismatch": 0.0}
+      | {"aae.real_penalty": 1.0},
+      "without.*penalty",
+    ),
     ({"aae.text_hidden": 0}, r"config\.aae\.text_hidden must be at least 1"),
   ],
 )

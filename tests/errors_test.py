@@ -136,17 +136,21 @@ def test_a_run_of_which_only_a_player_differs_is_left_alone(trained, capsys):
 
 
 def test_a_key_that_came_later_is_compared_with_what_was_done_before():
-  new = base.base()
-  old = base.base().unlock()
+  raw = json.loads(base.base().to_json())
   for key in workdir.GAINED:
     block, name = key.split(".")
-    assert new[block][name] == workdir.GAINED[key], key
-    del old[block][name]
-  del old.text["forget"]  # one that changes nothing where it is not read
+    del raw[block][name]
+  del raw["text"]["forget"]  # one that changes nothing where it is not read
+  written = {"config": raw, "image_shape": [], "data": {}, "versions": {}}
+  old = workdir.described(written).config
+  assert old.aae.encoder_reconstruction == 1.0 and not old.data.random_crop
+  new = base.base()
   assert workdir.differences(old, new) == []
-  new.aae.wrong_captions = 4
-  (line,) = workdir.differences(old, new)
-  assert line == "aae.wrong_captions: 1 -> 4"
+  new.aae.wrong_captions, new.aae.real_labels = 4, 1.0
+  assert workdir.differences(old, new) == [
+    "aae.real_labels: 0.0 -> 1.0",
+    "aae.wrong_captions: 1 -> 4",
+  ]
 
 
 def test_other_data_under_the_same_configuration_is_refused(trained, capsys):

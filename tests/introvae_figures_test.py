@@ -50,8 +50,9 @@ def test_a_figure_is_drawn(run, tmp_path, monkeypatch, figure, wanted):
 
 
 def test_the_losses_are_drawn_with_the_three_kls(run, tmp_path, monkeypatch):
-  asked = []
-  monkeypatch.setattr(grids, "curves", lambda *words: asked.append(words))
+  asked, draw = [], grids.curves
+  spy = lambda *words: asked.append(words) or draw(*words)
+  monkeypatch.setattr(grids, "curves", spy)
   words = ["losses", f"--workdir={run}", f"--out={tmp_path / 'x.png'}"]
   monkeypatch.setattr(sys, "argv", ["figures", *words])
   introvae_figures.main()
@@ -60,6 +61,7 @@ def test_the_losses_are_drawn_with_the_three_kls(run, tmp_path, monkeypatch):
   kls = ("kl_real", "kl_rec", "kl_fake", "hinge_active")
   assert panels == [("reconstruction",), kls, ("spread",)]
   assert shares == ("hinge_active",)
+  assert (tmp_path / "x.png").exists()
 
 
 def test_a_run_without_pictures_has_no_progress(tmp_path):

@@ -35,7 +35,11 @@ GOOD = {
   [
     ({"kl_fake": 40.0}, "KL_fake has been below.*samples.*alpha_encoder"),
     ({"kl_rec": 40.0}, "KL_rec has been below.*copies.*alpha_encoder"),
-    ({"kl_real": 0.1}, "say nothing.*is 0.1 nats.*introvae.beta"),
+    ({"kl_real": 0.1}, "next to nothing.*is 0.1 nats.*introvae.beta"),
+    (
+      {"kl_real": 0.2, "kl_rec": 0.1, "kl_fake": 0.1, "spread": 0.1},
+      "next to nothing.*introvae.beta",
+    ),
     ({"hinge_active": 0.0}, "hinge has not been active.*introvae.margin"),
     ({"spread": 0.1}, "nearly alike.*introvae.beta"),
     ({"kl_real": 1e5, "kl_fake": 1e6}, "KL_fake explodes.*optimizer.lr"),
@@ -65,6 +69,19 @@ def test_a_spike_is_not_the_figure_that_a_warning_names():
   spike = large | {"kl_real": 1e9}
   (line,) = made.health([large] * 9 + [spike])
   assert "KL_fake explodes: 1000000 nats" in line
+  turns = [{"kl_rec": 2e6}, {"kl_fake": 1e6}] * 5
+  (line,) = made.health([GOOD | {"kl_rec": 120.0} | turn for turn in turns])
+  assert "KL_rec explodes: 2000000 nats" in line
+
+
+def test_a_divergence_of_batches_may_be_small():
+  made = method(("introvae.regulariser", "age"), ("introvae.margin", 0.5))
+  assert made.health([GOOD | {"kl_real": 0.1}] * 30) == []
+
+
+def test_a_pretraining_has_a_step_at_least():
+  steps = [method(("introspection.pretrain", e)).pretrain for e in (0.0, 1e-4)]
+  assert steps == [0, 1] and type(steps[1]) is int
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,11 @@ def test_what_cannot_be_asked_is_refused(model):
     model.sample(2, labels=[1], text=[RED])
   with pytest.raises(ValueError, match=r"must be \[m, 12\]"):
     model.sample(2, text=np.zeros((1, 5), np.float32))
-  for empty in ("", " "):
+  for empty in ("", " ", [""], (RED, " ")):
     with pytest.raises(ValueError, match="an empty caption"):
       model.sample(2, text=empty)
+  nothing = np.zeros((0, 12), np.float32)
+  np.testing.assert_array_equal(model.sample(2, text=nothing), model.sample(2))
 
 
 def test_words_that_no_caption_had_are_named(model):

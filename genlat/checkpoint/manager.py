@@ -222,8 +222,8 @@ class Checkpoints:
     if step == "best" and not self._best.metric:
       raise ValueError(
         "checkpoint 'best' needs a validation split and a metric: train with"
-        " --config.data.validation=0.05 --config.checkpoint.best=loss, or ask"
-        " for 'last' or a step"
+        " --config.data.validation=0.05 --config.checkpoint.best=METRIC, or"
+        " ask for 'last' or a step"
       )
     number = self.best() if step == "best" else step
     if number not in self.steps():

@@ -301,11 +301,7 @@ def _check(config: ConfigDict) -> None:
       block.penalty == 0
       and (
         block.code_loss == "wasserstein"
-        or (
-          block.image_loss == "wasserstein"
-          and _sees_images(block)
-          and block.real_penalty == 0
-        )
+        or (block.image_loss == "wasserstein" and _sees_images(block))
       ),
       "a Wasserstein critic has no bound without config.aae.penalty: it is 0",
     ),

@@ -349,7 +349,7 @@ def shared(config: ConfigDict, nets: Autoencoding) -> dict[str, Any]:
     )
   return {
     "pretrain": max(
-      round(block.pretrain * config.epoch_steps), block.pretrain > 0
+      round(block.pretrain * config.epoch_steps), int(block.pretrain > 0)
     ),
     "statistics": block.statistics,
     "ema": config.ema,

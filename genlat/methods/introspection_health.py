@@ -38,20 +38,22 @@ def ailments(
   # One step's spike is no figure to act on.
   usual = lambda key: statistics.median(m.get(key, 0.0) for m in window)
   lines = []
+  silent = over(lambda m: m["kl_real"] < silence)
   for kind, made in (("kl_fake", "samples"), ("kl_rec", "copies")):
-    if over(lambda m, k=kind: m.get(k, math.inf) < m["kl_real"]):
+    below = over(lambda m, k=kind: m.get(k, math.inf) < m["kl_real"])
+    if below and not silent:
       lines.append(
         f"{kind.replace('kl', 'KL')} has been below KL_real for long: the"
         f" encoder takes {made} for real; {cure}"
       )
-  if over(lambda m: m["kl_real"] < silence):
+  if silent:
     lines.append(
-      "the codes of real images say nothing, and all copies are alike: KL_real"
-      f" is {usual('kl_real'):.2g} nats; {MORE}"
+      "the codes of real images say next to nothing of them: KL_real is"
+      f" {usual('kl_real'):.2g} nats; {MORE}"
     )
   kinds = ("kl_real", "kl_rec", "kl_fake")
-  largest = max(kinds, key=usual)
-  explodes = over(lambda m: max(m.get(k, 0.0) for k in kinds) > explosion)
+  peak = lambda m: max((m.get(k, 0.0), k) for k in kinds)
+  explodes = over(lambda m: peak(m)[0] > explosion)
   # Where KLs explode a higher margin would only let them grow.
   if not explodes and over(lambda m: m.get("hinge_active", 1.0) == 0.0):
     lines.append(
@@ -67,15 +69,15 @@ def ailments(
       f" pushes samples away: {min(map(strongest, window)):.0e}; lower"
       " config.soft_introvae.beta_fake"
     )
-  if over(lambda m: m["spread"] < 0.3):
+  if not silent and over(lambda m: m["spread"] < 0.3):
     lines.append(
       "samples are nearly alike: the distance of a pair is"
       f" {usual('spread'):.2f} of that of real images; {MORE}"
     )
   if explodes:
-    name = largest.replace("kl", "KL")
+    nats, largest = statistics.median_high(map(peak, window))
     lines.append(
-      f"{name} explodes: {usual(largest):.0f} nats; lower"
+      f"{largest.replace('kl', 'KL')} explodes: {nats:.0f} nats; lower"
       " config.optimizer.lr, or begin with config.introspection.pretrain"
     )
   return lines

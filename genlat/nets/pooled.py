@@ -13,7 +13,6 @@ where each layer is normalised, leaves next to nothing of an image after four
 blocks that are not.
 """
 
-import math
 from typing import Any
 
 import chex
@@ -21,11 +20,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from genlat.nets import groups
 from genlat.nets.upconv import UpConv
 
 INIT = nn.initializers.he_normal()
-# Several channels each: a group of one would lose the mean, a flat colour.
-GROUPS = 8
 # A kernel that spreads one pixel: each output sees the d inputs once.
 _SPREAD = nn.initializers.he_normal(in_axis=2, out_axis=(0, 1, 3))
 
@@ -158,10 +156,11 @@ def normalise(
   if kind == "none":
     return x
   if kind == "group":
-    # Of two channels at least: of one, a map of one pixel would be 0.
-    groups = math.gcd(GROUPS, max(1, x.shape[-1] // 2))
     return nn.GroupNorm(
-      num_groups=groups, epsilon=1e-5, dtype=dtype, name=name
+      num_groups=groups.count(x.shape[-1], 8, 2),
+      epsilon=1e-5,
+      dtype=dtype,
+      name=name,
     )(x)
   return nn.BatchNorm(
     use_running_average=not train,

@@ -6,13 +6,13 @@ halves the image L times, down to a base of S / 2^L pixels (4, or 7 at 28).
 
 Departures: features are flattened in the order of [H, W, C], the official code
 has [C, H, W]; the extra 1x1 convolutions that it puts between equal widths
-above 256, an accident of comparing integers by identity, are left out. The
+above 256, an accident of comparing integers by identity, are left out. Under
+normalisation by groups, which is not in it, the stem has a bias. The
 running variance is Flax's (biased) one. Bases other than 4 and 7 pixels, which
 the official code refuses, are allowed.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from genlat.nets import groups
 from genlat.nets.batch_norm import BatchNorm
 
 Normalisation = Literal["batch", "group", "none"]
@@ -29,15 +30,14 @@ Placement = Literal["sum", "branch"]
 # PyTorch's default: uniform in +- 1 / sqrt(fan in), for weights and biases.
 _KERNEL = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 _SLOPE = 0.2
-_GROUPS = 32
 
 
 class Normalise(nn.Module):
   """Batch or group normalisation, or none: `[B, H, W, C]` to the same.
 
   Attributes:
-    kind: 'batch', 'group' (at most 32 groups, of 4 channels at least: of one
-      it would take an image's brightness away) or 'none'.
+    kind: 'batch', 'group' (at most 32 groups, of 4 channels at least) or
+      'none'.
     train: whether batch statistics are used.
     dtype: of the computation.
   """
@@ -59,7 +59,7 @@ class Normalise(nn.Module):
       )(x)
     if self.kind == "group":
       return nn.GroupNorm(
-        num_groups=math.gcd(_GROUPS, max(1, x.shape[-1] // 4)),
+        num_groups=groups.count(x.shape[-1], 32, 4),
         epsilon=1e-5,
         dtype=self.dtype,
         name="group",
