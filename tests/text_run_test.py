@@ -98,6 +98,14 @@ def test_another_encoder_in_its_place_is_refused(run, model, tmp_path):
     genlat.load(copy)
 
 
+def test_what_is_refused_is_so_before_the_encoder_is_trained(tmp_path):
+  config = shipped.config("lp_aae_text_shapes", "smoke", data__count=64)
+  config.data.validation, config.checkpoint.best = 0.25, "beauty"
+  with pytest.raises(ValueError, match=r"checkpoint.best must be one of mse"):
+    train.train(config.lock(), tmp_path / "run")
+  assert not (tmp_path / "run" / told.ENCODER).exists()
+
+
 def test_a_run_that_lost_its_description_keeps_its_encoder(run, tmp_path):
   copy = tmp_path / "copy"
   shutil.copytree(run, copy)
