@@ -144,15 +144,14 @@ class Aae(Networks):
     if game.mismatch:
       loss += game.mismatch * mismatched
     metrics = {"image_discriminator": loss}
+    critic = lambda x: self.judge(now, params, x, told)[0].logits
     if game.penalty and kind == "wasserstein":
-      critic = lambda x: self.judge(now, params, x, told)[0].logits
       for i, image in enumerate((noise, copy), 1):
         slope = adversarial.gradient_penalty(
           critic, data["image"], image, data["mix"][:, i]
         )
         loss += weight * game.penalty * slope.mean()
     if game.real_penalty:
-      critic = lambda x: self.judge(now, params, x, told)[0].logits
       slope = adversarial.real_penalty(critic, data["image"]).mean()
       metrics["real_penalty"] = slope
       loss += game.real_penalty * slope

@@ -255,8 +255,7 @@ def _check(config: ConfigDict) -> None:
         f" got {config[part][name]!r}"
       )
   least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
-  least |= {"real_penalty": 0}
-  least |= {"encoder_reconstruction": 0, "real_labels": 0}
+  least |= {"encoder_reconstruction": 0, "real_labels": 0, "real_penalty": 0}
   least |= {"noise": 0, "classes": 2, "trunk": 1}
   least |= {"mismatch": 0, "text_hidden": 1, "wrong_captions": 1}
   for key, low in least.items():
@@ -265,6 +264,8 @@ def _check(config: ConfigDict) -> None:
         f"config.aae.{key} must be at least {low}; got {block[key]}"
       )
   told = block.condition != "none"
+  seen = _sees_images(block)
+  critic = seen and block.image_loss == "wasserstein"
   by_batch = (block.image_normalisation or model.normalisation) == "batch"
   faults = (
     (
@@ -293,20 +294,16 @@ def _check(config: ConfigDict) -> None:
       f"config.model.latent must be even for {block.prior}; got {model.latent}",
     ),
     (
-      block.image_loss == "wasserstein" and _sees_images(block) and by_batch,
+      critic and by_batch,
       "a Wasserstein critic's penalty is of each image alone: set"
       " config.aae.image_normalisation to group or none",
     ),
     (
-      block.penalty == 0
-      and (
-        block.code_loss == "wasserstein"
-        or (block.image_loss == "wasserstein" and _sees_images(block))
-      ),
+      block.penalty == 0 and (critic or block.code_loss == "wasserstein"),
       "a Wasserstein critic has no bound without config.aae.penalty: it is 0",
     ),
     (
-      block.real_penalty > 0 and (by_batch or not _sees_images(block)),
+      block.real_penalty > 0 and (by_batch or not seen),
       "config.aae.real_penalty is of an image discriminator that sees each"
       " image alone: set config.aae.image_normalisation to group or none and"
       " one of the switches to True, or config.aae.real_penalty to 0",
@@ -328,9 +325,7 @@ def _check(config: ConfigDict) -> None:
     (
       block.real_labels > 0
       and (
-        block.condition != "supervised"
-        or block.information == 0
-        or not _sees_images(block)
+        block.condition != "supervised" or block.information == 0 or not seen
       ),
       "config.aae.real_labels is of the classifier of a supervised game: set"
       " it to 0, or config.aae.condition to supervised,"

@@ -145,9 +145,8 @@ def read(path: pathlib.Path) -> Captions:
 def origin(source: Any, recipe: Recipe) -> str:
   """What an encoder of this source and recipe says it comes from."""
   lines = source.captions(np.arange(len(source)))
-  recipe_ = dataclasses.asdict(recipe)
-  words = json.dumps([TRAINING, source.fingerprint, recipe_, lines])
-  return hashlib.sha256(words.encode()).hexdigest()
+  how = [TRAINING, source.fingerprint, dataclasses.asdict(recipe)]
+  return hashlib.sha256(json.dumps([*how, lines]).encode()).hexdigest()
 
 
 def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
