@@ -129,7 +129,7 @@ def text() -> ConfigDict:
       encoder="",  # captions.npz of another run; '' = trained at the start
       vectors="",  # npz of vectors made elsewhere, in place of an encoder
       size=200,  # dimensions of a caption's vector
-      steps=5000,  # of the encoder's training
+      steps=3000,  # of the encoder's training
       batch_size=64,  # images, each with one of its captions
       lr=1e-3,
       margin=0.2,  # of cosines

@@ -24,6 +24,7 @@ from genlat.data import synthetic
 from genlat.metrics import classifier
 from genlat.metrics.card import Card, write_score
 from genlat.metrics.features import QUANTISATION
+from genlat.texts.vocabulary import UnknownWords
 from genlat.trained import Trained
 
 PLAIN = synthetic.PHRASES[0]
@@ -133,7 +134,7 @@ def score(
   for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
     lines, asked = prompts(n, phrase)
     with warnings.catch_warnings():
-      warnings.filterwarnings("ignore", "no caption of the training data has")
+      warnings.simplefilter("ignore", UnknownWords)
       images = model.sample(len(lines), seed, text=lines)
     right = judge.right(images, asked)
     unseen = np.array([(int(s), int(c)) in without for s, c in asked])

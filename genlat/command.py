@@ -7,8 +7,9 @@ import os
 import pathlib
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
@@ -104,9 +105,18 @@ def run(
 def one_line() -> Iterator[Callable[[], bool]]:
   """Turns genlat's own and the system's errors into one line on stderr.
 
-  Any other error is a bug, and keeps its traceback.
+  Any other error is a bug, and keeps its traceback. Warnings of genlat's own
+  kinds are a line, too.
   """
   failures: list[Exception] = []
+  show = warnings.showwarning
+
+  def plainly(message: Warning | str, kind: type[Warning], *where: Any) -> None:
+    if kind.__module__.partition(".")[0] != PACKAGE.name:
+      return show(message, kind, *where)
+    return print(f"genlat: warning: {message}", file=sys.stderr, flush=True)
+
+  warnings.showwarning = plainly
   try:
     yield lambda: bool(failures)
   except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
@@ -125,6 +135,8 @@ def one_line() -> Iterator[Callable[[], bool]]:
       )
     print(f"genlat: error: {text}", file=sys.stderr, flush=True)
     failures.append(error)
+  finally:
+    warnings.showwarning = show
 
 
 def answer(script: Callable[[], None]) -> NoReturn:

@@ -28,6 +28,7 @@ from genlat.methods.method import (
 )
 from genlat.state import State
 from genlat.texts.captions import Captions
+from genlat.texts.vocabulary import UnknownWords
 
 # Images a compiled call makes, rounded up to the devices; where the batch's
 # own statistics count, as many as in the official GLF script.
@@ -109,7 +110,7 @@ class Trained:
     """
     if n < 1:
       raise ValueError(f"the number of samples must be at least 1; got {n}")
-    if not len(labels) and not len(text) and not isinstance(text, str):
+    if not len(labels) and not len(_listed(text)):
       return np.concatenate(list(self.samples(n, seed)))[:n]
     return self._as_told("sample_of", n, seed, labels, text)
 
@@ -131,7 +132,8 @@ class Trained:
     labels: Sequence[int] | np.ndarray,
     text: str | Sequence[str] | np.ndarray,
   ) -> np.ndarray:
-    if len(text) or isinstance(text, str):
+    text = _listed(text)
+    if len(text):
       if len(labels):
         raise ValueError("samples are asked for by label or by text, not both")
       rows = self._vectors(text)
@@ -152,12 +154,10 @@ class Trained:
       raise ValueError(f"this model has {have}; got {list(labels)}")
     return np.asarray(labels, np.int32)
 
-  def _vectors(self, text: str | Sequence[str] | np.ndarray) -> np.ndarray:
+  def _vectors(self, text: Sequence[str] | np.ndarray) -> np.ndarray:
     """Vectors of captions `[m, t]`."""
     if not self.text:
       raise ValueError("this model takes no text")
-    if isinstance(text, str):
-      text = [text]
     if any(isinstance(line, str) and not line.strip() for line in text):
       raise ValueError("an empty caption says nothing: leave text out")
     if not all(isinstance(line, str) for line in text):
@@ -178,6 +178,7 @@ class Trained:
       warnings.warn(
         f"no caption of the training data has {', '.join(map(repr, strange))}:"
         " the model cannot tell one such word from another",
+        UnknownWords,
         stacklevel=4,
       )
     return self.captions.embed(list(text))
@@ -362,3 +363,10 @@ class Trained:
     law = None if self.prior is None else self.prior.law
     key = Key(self.method, self.config.data.binarise != "none")
     return compiled(name, key, law, self.mesh, self._chunk)
+
+
+def _listed(
+  text: str | Sequence[str] | np.ndarray,
+) -> Sequence[str] | np.ndarray:
+  """Captions one by one; an empty one is asked for, unlike no captions."""
+  return [text] if isinstance(text, str) else text

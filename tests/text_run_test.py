@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ import genlat
 from experiments import aae_figures, aae_prompts
 from genlat import command, data, evaluate, train, workdir
 from genlat.data import synthetic
-from genlat.metrics.card import read_score
+from genlat.metrics.card import MeasuredUnlike, read_score
 from genlat.texts import told
+from genlat.texts.vocabulary import UnknownWords
 from tests import shipped
 
 ALONE = command.Peers("", 1, 0)
@@ -133,8 +135,22 @@ def test_what_cannot_be_asked_is_refused(model):
 
 
 def test_words_that_no_caption_had_are_named(model):
-  with pytest.warns(UserWarning, match="data has 'mauve', 'zebra':"):
+  with pytest.warns(UnknownWords, match="data has 'mauve', 'zebra':"):
     model.sample(2, text=[RED, "A mauve zebra"])
+
+
+def test_the_command_line_warns_of_them_in_one_line(model, capfd):
+  others = []
+  with warnings.catch_warnings():
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda *seen, **_: others.append(str(seen[0]))
+    with command.one_line() as failed:
+      model.sample(2, text="A mauve zebra")
+      warnings.warn("another's", stacklevel=1)
+    warnings.warn("later", MeasuredUnlike, stacklevel=1)
+  assert not failed() and others == ["another's", "later"]
+  (line,) = capfd.readouterr().err.splitlines()
+  assert line.startswith("genlat: warning: no caption of the training data")
 
 
 class Judge:

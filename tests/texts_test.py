@@ -78,7 +78,7 @@ def test_the_hinge_ends_where_right_pairs_lead_by_the_margin():
   assert np.isfinite(slope).all()
 
 
-def test_the_encoder_is_a_gru_that_stops_at_the_last_word():
+def test_the_encoder_is_the_mean_of_a_gru_s_states_up_to_the_last_word():
   net = CaptionEncoder(words=7, outputs=4)
   tokens = jnp.array([[2, 5, 3, 0], [6, 0, 0, 0]])
   lengths = jnp.array([3, 1])
@@ -92,14 +92,16 @@ def test_the_encoder_is_a_gru_that_stops_at_the_last_word():
   # Cho et al. 2014 (arXiv:1406.1078), the reset gate after the product.
   dense = lambda name, a: a @ cell[name]["kernel"] + cell[name].get("bias", 0.0)
   for row, count in enumerate((3, 1)):
-    h = np.zeros(4)
+    h, states = np.zeros(4), []
     for token in tokens[row, :count]:
       v = table[token]
       reset = sigmoid(dense("ir", v) + dense("hr", h))
       update = sigmoid(dense("iz", v) + dense("hz", h))
       new = np.tanh(dense("in", v) + reset * dense("hn", h))
       h = (1.0 - update) * new + update * h
-    np.testing.assert_allclose(got[row], h, rtol=1e-5, atol=1e-6)
+      states.append(h)
+    mean = np.mean(states, 0)
+    np.testing.assert_allclose(got[row], mean, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,12 @@ def test_training_repeats_and_a_file_gives_the_encoder_back(encoder, tmp_path):
     captions.read(tmp_path / "cut.npz")
   with pytest.raises(ValueError, match="no such file"):
     captions.read(tmp_path / "none.npz")
+  # Weights of another reading would fit, and give other vectors.
+  with np.load(tmp_path / "captions.npz") as archive:
+    older = {k: v for k, v in archive.items() if k != "reading"}
+  np.savez(tmp_path / "older.npz", **older)
+  with pytest.raises(ValueError, match="took the last state of its GRU"):
+    captions.read(tmp_path / "older.npz")
 
 
 def right(**changes: float) -> float:
@@ -229,7 +237,7 @@ def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path, monkeypatch):
     shapes(), config, folder, seed=3, say=said.append
   )
   first = make(tmp_path / "a")
-  assert len(said) == 1 and "25 words" in said[0]
+  assert len(said) == 1 and "41 words" in said[0]
   assert make(tmp_path / "a").fingerprint == first.fingerprint
   config.encoder = str(tmp_path / "a" / told.ENCODER)
   assert make(tmp_path / "b").fingerprint == first.fingerprint

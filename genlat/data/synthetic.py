@@ -96,6 +96,15 @@ PHRASES = (
   "a {size} {shape} in {colour} on a {background} background",
   "on {background} there is a {colour} {shape}, {size}",
   "the background is {background} and the {size} {shape} is {colour}",
+  "{size} {colour} {shape}, {background} background",
+  "there is a {shape} here, {size} and {colour}, on {background}",
+  "a {background} picture with a {size} {colour} {shape} in it",
+  "this {shape} is {colour} and {size} and lies on {background}",
+  "behind the {size} {colour} {shape} everything is {background}",
+  "a {colour} {shape} on {background}, and it is {size}",
+  "the {shape} has {colour} for its colour, its ground {background}, and it is"
+  " {size}",
+  "we see {background}, and on it a {size} {shape} that is {colour}",
 )
 
 

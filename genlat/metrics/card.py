@@ -47,6 +47,10 @@ def hardware_name() -> str:
   return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
 
 
+class MeasuredUnlike(UserWarning):
+  """Two scores were measured by unlike protocols."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Card:
   """How a score was obtained; '' and 0 where a field has no meaning.
@@ -101,7 +105,10 @@ def comparable(one: Card, other: Card) -> list[str]:
 
 
 def warn_if_unlike(one: Card, other: Card, name: str = "score") -> bool:
-  """Warns, and returns True, where two scores should not be compared."""
+  """Warns where two scores should not be compared, and returns True there.
+
+  The warning is MeasuredUnlike.
+  """
   unlike = comparable(one, other)
   if unlike:
     differences = "; ".join(
@@ -110,6 +117,7 @@ def warn_if_unlike(one: Card, other: Card, name: str = "score") -> bool:
     )
     warnings.warn(
       f"two values of {name} were measured unlike: {differences}",
+      MeasuredUnlike,
       stacklevel=2,
     )
   return bool(unlike)

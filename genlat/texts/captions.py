@@ -31,7 +31,8 @@ from genlat.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, sentences
 CHUNK = 256  # captions of a compiled call
 AGREEING = 1024  # images whose captions are compared with each other
 CLIP = 10.0  # largest norm of a gradient
-TRAINING = 3  # how `train` trains; another number for another loss or draw
+READING = "mean"  # of the GRU's states: what a file's weights are for
+TRAINING = 4  # how `train` trains; another number for another loss or draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Captions:
       "words": np.array(json.dumps(self.vocabulary.known)),
       "length": np.array(self.vocabulary.length, np.int32),
       "origin": np.array(self.origin),
+      "reading": np.array(READING),
     }
 
 
@@ -119,7 +121,7 @@ def read(path: pathlib.Path) -> Captions:
   """The encoder of a file.
 
   Raises:
-    ValueError: if it is missing or damaged.
+    ValueError: if it is missing, damaged, or of weights for another reading.
   """
   try:
     with open(path, "rb") as file, np.load(file) as archive:
@@ -127,6 +129,7 @@ def read(path: pathlib.Path) -> Captions:
     known = tuple(json.loads(str(arrays.pop("words"))))
     length = int(arrays.pop("length"))
     origin = str(arrays.pop("origin"))
+    reading = str(arrays.pop("reading", "last"))
     params = traverse_util.unflatten_dict(arrays, sep="/")["params"]
     size = params["words"]["embedding"].shape[1]
   except FileNotFoundError as error:
@@ -139,6 +142,11 @@ def read(path: pathlib.Path) -> Captions:
       f"{path}: damaged, or no encoder of captions; take it away and train"
       " again"
     ) from error
+  if reading != READING:
+    raise ValueError(
+      f"{path}: an encoder of an earlier genlat, which took the {reading} state"
+      f" of its GRU and not the {READING}: train again"
+    )
   return Captions(Vocabulary(known, length), params, size, origin)
 
 
