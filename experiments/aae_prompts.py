@@ -24,8 +24,7 @@ from genlat.data import synthetic
 from genlat.metrics import classifier
 from genlat.metrics.card import Card, write_score
 from genlat.metrics.features import QUANTISATION
-from genlat.texts.vocabulary import UnknownWords
-from genlat.trained import Trained
+from genlat.trained import Trained, UnknownWords
 
 PLAIN = synthetic.PHRASES[0]
 REWORDED = "one {colour} {shape} of {size} size over plain {background}"

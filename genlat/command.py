@@ -114,7 +114,8 @@ def one_line() -> Iterator[Callable[[], bool]]:
   def plainly(message: Warning | str, kind: type[Warning], *where: Any) -> None:
     if kind.__module__.partition(".")[0] != PACKAGE.name:
       return show(message, kind, *where)
-    return print(f"genlat: warning: {message}", file=sys.stderr, flush=True)
+    text = " ".join(str(message).split())
+    return print(f"genlat: warning: {text}", file=sys.stderr, flush=True)
 
   warnings.showwarning = plainly
   try:

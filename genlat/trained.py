@@ -28,11 +28,14 @@ from genlat.methods.method import (
 )
 from genlat.state import State
 from genlat.texts.captions import Captions
-from genlat.texts.vocabulary import UnknownWords
 
 # Images a compiled call makes, rounded up to the devices; where the batch's
 # own statistics count, as many as in the official GLF script.
 CHUNK, OFFICIAL = 64, 500
+
+
+class UnknownWords(UserWarning):
+  """A prompt has words that no caption of the training data has."""
 
 
 @dataclasses.dataclass(frozen=True)

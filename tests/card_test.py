@@ -10,7 +10,7 @@ import pytest
 
 from genlat import evaluate, sharding
 from genlat.metrics import card as cards
-from genlat.metrics.card import Card
+from genlat.metrics.card import Card, MeasuredUnlike
 from genlat.trained import Trained
 from tests import shipped
 
@@ -50,7 +50,7 @@ def test_every_difference_of_protocol_is_named(card, field):
 def test_unlike_scores_warn_and_like_ones_do_not(card):
   assert not cards.warn_if_unlike(card, dataclasses.replace(card, seed=1))
   clean = dataclasses.replace(card, resize="clean", sample_count=50000)
-  with pytest.warns(UserWarning, match="two values of fid") as record:
+  with pytest.warns(MeasuredUnlike, match="two values of fid") as record:
     assert cards.warn_if_unlike(card, clean, "fid")
   message = str(record[0].message)
   assert "resize 'tf1' against 'clean'" in message

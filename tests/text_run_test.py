@@ -16,7 +16,7 @@ from genlat import command, data, evaluate, train, workdir
 from genlat.data import synthetic
 from genlat.metrics.card import MeasuredUnlike, read_score
 from genlat.texts import told
-from genlat.texts.vocabulary import UnknownWords
+from genlat.trained import UnknownWords
 from tests import shipped
 
 ALONE = command.Peers("", 1, 0)

@@ -140,12 +140,23 @@ def test_training_repeats_and_a_file_gives_the_encoder_back(encoder, tmp_path):
     captions.read(tmp_path / "cut.npz")
   with pytest.raises(ValueError, match="no such file"):
     captions.read(tmp_path / "none.npz")
-  # Weights of another reading would fit, and give other vectors.
+
+
+def test_an_encoder_of_older_files_reads_the_last_state(encoder, tmp_path):
+  encoder.write(tmp_path / "captions.npz")
   with np.load(tmp_path / "captions.npz") as archive:
     older = {k: v for k, v in archive.items() if k != "reading"}
   np.savez(tmp_path / "older.npz", **older)
-  with pytest.raises(ValueError, match="took the last state of its GRU"):
-    captions.read(tmp_path / "older.npz")
+  old = captions.read(tmp_path / "older.npz")
+  assert old.sha256 == captions.digest(older) != encoder.sha256
+  line = "a large cross"
+  tokens, lengths = encoder.vocabulary.encode([line])
+  net = CaptionEncoder(len(encoder.vocabulary), 16)
+  mean = lambda n: net.apply({"params": encoder.params}, tokens, lengths - n)
+  last = 3 * np.asarray(mean(0)) - 2 * np.asarray(mean(1))  # of three states
+  last *= 4.0 / np.linalg.norm(last)
+  np.testing.assert_allclose(old.embed([line]), last, rtol=1e-4, atol=1e-5)
+  assert not np.allclose(old.embed([line]), encoder.embed([line]), atol=0.1)
 
 
 def right(**changes: float) -> float:

@@ -31,7 +31,6 @@ from genlat.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, sentences
 CHUNK = 256  # captions of a compiled call
 AGREEING = 1024  # images whose captions are compared with each other
 CLIP = 10.0  # largest norm of a gradient
-READING = "mean"  # of the GRU's states: what a file's weights are for
 TRAINING = 4  # how `train` trains; another number for another loss or draw
 
 
@@ -68,12 +67,14 @@ class Captions:
     params: its weights.
     size: t.
     origin: what it was trained on and how, as a digest.
+    reading: what it makes of the GRU's states, as in `CaptionEncoder`.
   """
 
   vocabulary: Vocabulary
   params: Any
   size: int
   origin: str
+  reading: str = "mean"
 
   @property
   def sha256(self) -> str:
@@ -83,7 +84,7 @@ class Captions:
   def embed(self, captions: list[str]) -> np.ndarray:
     """Vectors of captions, float32 `[N, t]`, of length sqrt(t)."""
     tokens, lengths = self.vocabulary.encode(captions)
-    encode = _encoder(len(self.vocabulary), self.size)
+    encode = _encoder(len(self.vocabulary), self.size, self.reading)
     parts = []
     for start in range(0, len(captions), CHUNK):
       rows = np.arange(start, min(start + CHUNK, len(captions)))
@@ -99,13 +100,15 @@ class Captions:
 
   def _arrays(self) -> dict[str, np.ndarray]:
     flat = traverse_util.flatten_dict({"params": self.params}, sep="/")
-    return {
+    arrays = {
       **{name: np.asarray(value) for name, value in flat.items()},
       "words": np.array(json.dumps(self.vocabulary.known)),
       "length": np.array(self.vocabulary.length, np.int32),
       "origin": np.array(self.origin),
-      "reading": np.array(READING),
     }
+    # The first files did not say so, and keep their digest.
+    said = self.reading != "last"
+    return arrays | ({"reading": np.array(self.reading)} if said else {})
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -121,7 +124,7 @@ def read(path: pathlib.Path) -> Captions:
   """The encoder of a file.
 
   Raises:
-    ValueError: if it is missing, damaged, or of weights for another reading.
+    ValueError: if it is missing or damaged.
   """
   try:
     with open(path, "rb") as file, np.load(file) as archive:
@@ -142,12 +145,7 @@ def read(path: pathlib.Path) -> Captions:
       f"{path}: damaged, or no encoder of captions; take it away and train"
       " again"
     ) from error
-  if reading != READING:
-    raise ValueError(
-      f"{path}: an encoder of an earlier genlat, which took the {reading} state"
-      f" of its GRU and not the {READING}: train again"
-    )
-  return Captions(Vocabulary(known, length), params, size, origin)
+  return Captions(Vocabulary(known, length), params, size, origin, reading)
 
 
 def origin(source: Any, recipe: Recipe) -> str:
@@ -312,8 +310,8 @@ def _floats(images: Any) -> jax.Array:
 
 
 @functools.cache
-def _encoder(words: int, size: int) -> Callable[..., jax.Array]:
-  net = CaptionEncoder(words, size)
+def _encoder(words: int, size: int, reading: str) -> Callable[..., jax.Array]:
+  net = CaptionEncoder(words, size, reading)
 
   def encode(params: Any, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     got: Any = net.apply({"params": params}, tokens, lengths)

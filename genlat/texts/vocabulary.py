@@ -11,10 +11,6 @@ _FIRST = 2
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
-class UnknownWords(UserWarning):
-  """A prompt has words that no caption of the training data has."""
-
-
 def words(text: str) -> list[str]:
   """The words of a text in small letters, without punctuation."""
   return _WORD.findall(text.lower())
