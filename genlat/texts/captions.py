@@ -106,9 +106,9 @@ class Captions:
       "length": np.array(self.vocabulary.length, np.int32),
       "origin": np.array(self.origin),
     }
-    # The first files did not say so, and keep their digest.
-    said = self.reading != "last"
-    return arrays | ({"reading": np.array(self.reading)} if said else {})
+    if self.reading != "last":  # the first files do not say, and keep a digest
+      arrays["reading"] = np.array(self.reading)
+    return arrays
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
