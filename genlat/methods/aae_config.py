@@ -8,14 +8,9 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from genlat import distributions, optimizers
-from genlat.losses import adversarial
+from genlat.methods import aae_rules
 from genlat.methods.autoencoding import DTYPES
 from genlat.nets import discriminators, pooled
-
-CONDITIONS = ("none", "supervised", "unsupervised", "text")
-POSTERIORS = ("deterministic", "gaussian")
-PRIORS = ("gaussian", "ring", "swiss_roll")
-REDUCTIONS = ("mean", "sum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +112,7 @@ def make(
   Raises:
     ValueError: for values that make no game.
   """
-  _check(config)
+  aae_rules.check(config)
   block = config.aae
   game = _game(config, image_shape)
   nets = _networks(config, game)
@@ -171,7 +166,7 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     trunk=block.trunk,
     classes=classes,
     text=text,
-    informed=labels and block.information > 0 and _sees_images(block),
+    informed=labels and block.information > 0 and aae_rules.sees_images(block),
     batch_statistics=config.evaluation.batch_statistics,
     **fields,
   )
@@ -208,7 +203,7 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     nets["code_generator"] = discriminators.CodeGenerator(
       outputs=game.latent, normalisation=model.normalisation, dtype=dtype
     )
-  if _sees_images(block):
+  if aae_rules.sees_images(block):
     side, halvings = game.image_shape[0], len(block.image_channels)
     if side % 2**halvings:
       raise ValueError(
@@ -225,132 +220,3 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     if game.informed:
       nets["classifier"] = discriminators.Head(outputs=game.classes)
   return nets
-
-
-def _sees_images(block: ConfigDict) -> bool:
-  """Whether a switch asks for an image discriminator."""
-  return block.learned_prior or block.perceptual or block.decoder_in_both
-
-
-def _check(config: ConfigDict) -> None:
-  """Raises ValueError for words and numbers that make no game."""
-  block, model = config.aae, config.model
-  words = {
-    "aae.condition": CONDITIONS,
-    "aae.prior": PRIORS,
-    "aae.posterior": POSTERIORS,
-    "aae.code_loss": adversarial.KINDS,
-    "aae.image_loss": adversarial.KINDS,
-    "aae.reduction": REDUCTIONS,
-    "aae.stem_stride": (1, 2),
-    "aae.image_normalisation": ("", "batch", "group", "none"),
-    "model.dtype": tuple(DTYPES),
-    "model.normalisation": ("batch", "none"),
-  }
-  for key, known in words.items():
-    part, name = key.split(".")
-    if config[part][name] not in known:
-      raise ValueError(
-        f"config.{key} must be one of {', '.join(map(str, known))};"
-        f" got {config[part][name]!r}"
-      )
-  least = {"scale": 0, "penalty": 0, "information": 0, "reconstruction": 0}
-  least |= {"encoder_reconstruction": 0, "real_labels": 0, "real_penalty": 0}
-  least |= {"noise": 0, "classes": 2, "trunk": 1}
-  least |= {"mismatch": 0, "text_hidden": 1, "wrong_captions": 1}
-  for key, low in least.items():
-    if block[key] < low:
-      raise ValueError(
-        f"config.aae.{key} must be at least {low}; got {block[key]}"
-      )
-  told = block.condition != "none"
-  seen = _sees_images(block)
-  critic = seen and block.image_loss == "wasserstein"
-  by_batch = (block.image_normalisation or model.normalisation) == "batch"
-  faults = (
-    (
-      block.learned_prior and block.prior != "gaussian",
-      "config.aae.prior is of codes that are not learned: set"
-      " config.aae.learned_prior to False",
-    ),
-    (
-      block.condition == "text" and not block.learned_prior,
-      "captions need a learned prior: set config.aae.learned_prior to True",
-    ),
-    (
-      not block.learned_prior and block.noise > 0,
-      "config.aae.noise is of a learned prior: set it to 0",
-    ),
-    (
-      told and block.prior == "swiss_roll",
-      "a Swiss roll knows no labels: set config.aae.condition to none",
-    ),
-    (
-      told and block.prior == "ring" and block.classes > 10,
-      f"the ring has 10 components for {block.classes} classes",
-    ),
-    (
-      block.prior != "gaussian" and model.latent % 2,
-      f"config.model.latent must be even for {block.prior}; got {model.latent}",
-    ),
-    (
-      critic and by_batch,
-      "a Wasserstein critic's penalty is of each image alone: set"
-      " config.aae.image_normalisation to group or none",
-    ),
-    (
-      block.penalty == 0 and (critic or block.code_loss == "wasserstein"),
-      "a Wasserstein critic has no bound without config.aae.penalty: it is 0",
-    ),
-    (
-      block.real_penalty > 0 and (by_batch or not seen),
-      "config.aae.real_penalty is of an image discriminator that sees each"
-      " image alone: set config.aae.image_normalisation to group or none and"
-      " one of the switches to True, or config.aae.real_penalty to 0",
-    ),
-    (block.scale == 0, "config.aae.scale must be above 0; got 0"),
-    (
-      block.prior != "gaussian" and block.scale != 1.0,
-      f"config.aae.scale is of Gaussian noise: set it to 1 for {block.prior}",
-    ),
-    (
-      block.condition == "text" and config.text.size < 1,
-      f"config.text.size must be at least 1; got {config.text.size}",
-    ),
-    (
-      block.mismatch > 0 and block.image_loss == "wasserstein",
-      "with mismatched captions a Wasserstein critic has no bound: set"
-      " config.aae.mismatch to 0, or another config.aae.image_loss",
-    ),
-    (
-      block.real_labels > 0
-      and (
-        block.condition != "supervised" or block.information == 0 or not seen
-      ),
-      "config.aae.real_labels is of the classifier of a supervised game: set"
-      " it to 0, or config.aae.condition to supervised,"
-      " config.aae.information above 0, and one of the switches"
-      " (aae.learned_prior, aae.perceptual, aae.decoder_in_both) to True",
-    ),
-    (
-      block.mismatch > 0 and block.condition != "text",
-      "config.aae.mismatch is of captions: set config.aae.condition to text",
-    ),
-    (
-      not block.code_captions and block.condition != "text",
-      "config.aae.code_captions is of captions: set it to True, or"
-      " config.aae.condition to text",
-    ),
-  )
-  for wrong, line in faults:
-    if wrong:
-      raise ValueError(line)
-  if model.latent < 1:
-    raise ValueError(
-      f"config.model.latent must be at least 1; got {model.latent}"
-    )
-  for key in ("code_hidden", "image_channels"):
-    if not block[key] or min(block[key]) < 1:
-      raise ValueError(
-        f"config.aae.{key} must be numbers of at least 1; got {block[key]}"
-      )
