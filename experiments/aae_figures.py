@@ -24,6 +24,7 @@ from genlat.trained import Trained
 
 LIMIT = 70  # of the axes, as in the paper
 ROWS = 8  # of a sweep
+BLACK = 0  # of gutters, as in the paper
 
 
 def embedded(
@@ -111,6 +112,13 @@ def sweep(
   return sheet.reshape(-1, *sheet.shape[2:])
 
 
+def save(path: pathlib.Path, images: np.ndarray, columns: int) -> None:
+  """Writes a sheet with the gutters of the paper's, and says where."""
+  sheet = grids.grid(images, columns, border=True, gap=BLACK)
+  grids.save_png(path, sheet)
+  print(path)
+
+
 def main() -> None:
   """Writes one figure."""
   parser = argparse.ArgumentParser(
@@ -131,8 +139,7 @@ def main() -> None:
       flat = sweep(model, args.text, words, ROWS, args.seed)
     except ValueError as error:
       raise SystemExit(str(error)) from None
-    grids.save_png(args.out, grids.grid(flat, len(words), border=True))
-    print(args.out)
+    save(args.out, flat, len(words))
     return
   if args.figure != "prior" and not model.classes:
     raise SystemExit(f"the model in {args.workdir} has no labels")
@@ -142,15 +149,13 @@ def main() -> None:
     except ValueError as error:
       raise SystemExit(str(error)) from None
     draw(args.out, *points)
+    print(args.out)
   elif args.figure == "classes":
     sheet = model.class_sheet(10, args.seed)
     flat = sheet.reshape(-1, *sheet.shape[2:])
-    columns = sheet.shape[1]
-    grids.save_png(args.out, grids.grid(flat, columns, border=True))
+    save(args.out, flat, sheet.shape[1])
   else:
-    sheet = model.sample(100, seed=args.seed)
-    grids.save_png(args.out, grids.grid(sheet, 10, border=True))
-  print(args.out)
+    save(args.out, model.sample(100, seed=args.seed), 10)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,19 @@ ROWS = (
     for name in ("lp_aae", "aae")
   ),
   Row("aae_mnist_same", "aae_mnist.py:same", "mnist", ""),
+  Row("aae_cifar10_same", "aae_cifar10.py:same", "cifar10", ""),
   *(
-    Row(f"{name}_cifar10_same", f"{name}_cifar10.py:same", "cifar10", "")
-    for name in ("aae", "lp_aae_supervised", "lp_aae_unsupervised")
+    Row(f"{name}_{data}_same", f"{name}_{data}.py:same", data, "")
+    for data in ("mnist", "svhn", "cifar10")
+    for name in ("lp_aae_supervised", "lp_aae_unsupervised")
+  ),
+  # As printed: Q learns of made images alone.
+  Row(
+    "lp_aae_supervised_mnist_printed",
+    "lp_aae_supervised_mnist.py",
+    "mnist",
+    "",
+    changes=("--config.aae.real_labels=0",),
   ),
   *(
     Row(
@@ -51,8 +61,8 @@ ROWS = (
     )
     for data in ("mnist", "svhn", "cifar10")
     for condition, paper in (
-      ("supervised", "IS 6.52 (paper)"),
-      ("unsupervised", "IS 6.02 (paper)"),
+      ("supervised", "IS 6.52 (result page)"),
+      ("unsupervised", "IS 6.02 (result page)"),
     )
   ),
 )

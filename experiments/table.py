@@ -62,6 +62,11 @@ def common(parser: argparse.ArgumentParser) -> None:
     help="instead of each configuration's own; not fewer than a run in --runs"
     " has done",
   )
+  parser.add_argument(
+    "--presets",
+    default="",
+    help="words after the colon of each configuration, beside its own",
+  )
   parser.add_argument("--metrics", default="frechet,reconstruction")
 
 
@@ -146,7 +151,10 @@ def weights(name: str, path: str, sha256: str) -> list[str]:
 def _changes(row: Row, args: argparse.Namespace) -> list[str]:
   """What a row trains: its configuration, and what is set otherwise."""
   epochs = [f"--config.epochs={args.epochs}"] if args.epochs else []
-  return [f"--config=configs/{row.config}", *row.changes, *epochs]
+  file, _, words = row.config.partition(":")
+  words = ",".join(word for word in (words, args.presets) if word)
+  config = f"{file}:{words}" if words else file
+  return [f"--config=configs/{config}", *row.changes, *epochs]
 
 
 def _main(mode: str, workdir: pathlib.Path, *flags: str) -> None:

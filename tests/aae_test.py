@@ -39,13 +39,23 @@ def step(*which: Any):
   return jax.jit(method(*which)[0].train_step)
 
 
-def test_each_turn_moves_the_trees_of_the_table():
-  made, state, batch = method()
-  assert set(made.players) == set(TABLE)
+@pytest.mark.parametrize(
+  "name,without",
+  [
+    ("lp_aae_supervised_mnist", set()),
+    ("lp_aae_text_shapes", {"classifier"}),  # captions are told, not asked
+    ("ablation_ab", {"classifier", "decoder"}),  # C keeps it from its turn
+  ],
+)
+def test_each_turn_moves_the_trees_of_the_table(name, without):
+  made, state, batch = method(name)
+  two = "image_discriminator", "generator"
+  table = {**TABLE, **{who: TABLE[who] - without for who in two}}
+  assert set(made.players) == set(table)
 
   program, key = moves.step(made), jax.random.key(0)
-  for who, trees in TABLE.items():
-    shares = {name: float(name == who) for name in TABLE}
+  for who, trees in table.items():
+    shares = {name: float(name == who) for name in table}
     after, _ = program(state, batch, key, shares)
     moved = {
       net
@@ -243,7 +253,7 @@ def test_a_gaussian_posterior_draws():
 
 
 @pytest.mark.parametrize("prior", ["ring", "swiss_roll"])
-def test_published_priors_can_be_matched(prior):
+def test_published_priors_are_of_a_game(prior):
   made, state, batch = method("aae_mnist", ("aae.prior", prior))
   step = jax.jit(made.train_step)
   after, metrics = step(state, batch, jax.random.key(0))
@@ -304,6 +314,8 @@ def test_a_schedule_is_refused_where_the_decoder_moves_twice_alone():
 
 
 def test_keys_of_what_there_is_not_are_refused():
+  with pytest.raises(ValueError, match="architecture must be one of conv"):
+    method("lp_aae_mnist", ("model.architecture", "residual"))
   off = tuple(
     (f"aae.{key}", False)
     for key in ("learned_prior", "perceptual", "decoder_in_both")

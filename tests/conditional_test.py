@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import genlat
-from experiments import aae_figures, aae_table
-from genlat import command, data, evaluate, train, workdir
+from experiments import aae_figures, aae_table, table
+from genlat import command, data, evaluate, grids, train, workdir
 from genlat.metrics import scores
 from tests import shipped
 
@@ -130,6 +130,44 @@ def test_codes_of_prior_and_images_are_embedded_together(model, tmp_path):
     assert picture.size == (1800, 600)
   with pytest.raises(ValueError, match="test images"):
     aae_figures.embedded(model, 10**6, seed=0)
+
+
+@pytest.mark.parametrize("figure", ["prior", "classes"])
+def test_sheets_have_the_paper_s_gutters(
+  run, model, figure, tmp_path, monkeypatch
+):
+  out = tmp_path / "sheet.png"
+  flags = [figure, f"--workdir={run}", f"--out={out}", "--seed=3"]
+  monkeypatch.setattr("sys.argv", ["aae_figures", *flags])
+  aae_figures.main()
+  with Image.open(out) as picture:
+    sheet = np.asarray(picture)
+  side = model.image_shape[0] + grids.GAP
+  assert sheet.shape[:2] == (10 * side + grids.GAP,) * 2
+  gutters = np.r_[0:2, side : side + 2]
+  assert not sheet[gutters].any() and not sheet[:, gutters].any()
+  # Row 1, column 2: the second noise, and the third label where there are any.
+  wanted = model.sample(100, seed=3)[12]
+  if figure == "classes":
+    wanted = model.sample(10, seed=3, labels=[2])[1]
+  tile = sheet[side + 2 : 2 * side, 2 * side + 2 : 3 * side]
+  np.testing.assert_array_equal(tile.reshape(wanted.shape), wanted)
+
+
+def test_presets_reach_every_row_of_a_table():
+  parser = table.arguments("", aae_table.ROWS)
+  args = parser.parse_args(["--runs=runs", "--presets=eighth", "--epochs=5"])
+  row = aae_table.ROWS[0]
+  assert table._changes(row, args) == [
+    "--config=configs/ablation_none.py:mnist,eighth",
+    "--config.epochs=5.0",
+  ]
+  thin = shipped.config("ablation_abc", "mnist,eighth")
+  assert thin.model.channels == (8, 16, 32, 64)
+  assert thin.aae.image_channels == (8, 16, 32) and thin.aae.trunk == 128
+  told = shipped.config("lp_aae_text_shapes", "quarter")
+  assert told.aae.image_channels == (32, 64, 128)
+  assert told.aae.text_hidden == 128 and told.aae.code_hidden == (256, 128)
 
 
 def test_rows_of_the_table_have_configurations():

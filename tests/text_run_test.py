@@ -1,10 +1,12 @@
 """A finished run that makes images of captions."""
 
 import dataclasses
+import io
 import json
 import pathlib
 import shutil
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -48,6 +50,50 @@ def run(tmp_path_factory) -> pathlib.Path:
 def model(run):
   """The run, loaded."""
   return genlat.load(run)
+
+
+def captioned(path: pathlib.Path, count: int) -> pathlib.Path:
+  """A .zip of pictures of one colour, with captions.csv beside them."""
+  lines = ["file,caption"]
+  with zipfile.ZipFile(path, "w") as archive:
+    for i in range(count):
+      name = ("red", "green", "blue")[i % 3]
+      picture = io.BytesIO()
+      Image.new("RGB", (24, 24), name).save(picture, "png")
+      archive.writestr(f"{i:02d}.png", picture.getvalue())
+      lines += [f"{i:02d}.png,all is {name}", f"{i:02d}.png,{name} and no more"]
+    archive.writestr("captions.csv", "\n".join(lines))
+  return path
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_zip_of_captioned_images_serves_a_run(tmp_path, elsewhere):
+  config = shipped.config(
+    "lp_aae_text_flowers",
+    "smoke",
+    data__name="folder",
+    data__path=str(captioned(tmp_path / "files.zip", 40)),
+    log__tensorboard=False,
+    steps=2,
+  )
+  source = data.load(config.data, "train")
+  if elsewhere:
+    made = np.random.default_rng(0).normal(size=(len(source), 12))
+    config.text.vectors = str(tmp_path / "vectors.npz")
+    np.savez(config.text.vectors, train=made.astype(np.float32))
+  directory = tmp_path / "run"
+  train.train(config.copy_and_resolve_references().lock(), directory)
+  model = genlat.load(directory)
+  assert (model.captions is None) == elsewhere
+  assert (directory / told.ENCODER).exists() != elsewhere
+  if elsewhere:
+    with pytest.raises(ValueError, match="vectors that were made elsewhere"):
+      model.sample(2, text=["all is red"])
+    bank = np.asarray(model.state.frozen["captions"])
+    assert all((row == made.astype(np.float32)).all(1).any() for row in bank)
+    assert model.sample(2, text=made[:2]).shape == (2, 16, 16, 3)
+  else:
+    assert model.sample(2, text=["all is red"]).shape == (2, 16, 16, 3)
 
 
 def test_captions_choose_and_the_noise_stays(model):

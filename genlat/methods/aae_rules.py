@@ -21,6 +21,7 @@ WORDS = {
   "aae.reduction": REDUCTIONS,
   "aae.stem_stride": (1, 2),
   "aae.image_normalisation": ("", "batch", "group", "none"),
+  "model.architecture": ("conv",),
   "model.dtype": tuple(DTYPES),
   "model.normalisation": ("batch", "none"),
 }

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,6 +32,7 @@ from genlat.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, sentences
 CHUNK = 256  # captions of a compiled call
 AGREEING = 1024  # images whose captions are compared with each other
 CLIP = 10.0  # largest norm of a gradient
+PATIENCE = 60.0  # seconds between lines of a training
 TRAINING = 4  # how `train` trains; another number for another loss or draw
 
 
@@ -161,7 +163,8 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   Args:
     source: a `data.source.Source`; several captions of an example are lines.
     recipe: how.
-    say: called with a line that says how it went.
+    say: called with a line at the start, about one a minute, and one that
+      says how it went.
 
   Raises:
     ValueError: for an image without a caption.
@@ -207,7 +210,19 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   rng = np.random.default_rng(recipe.seed)
   size = min(recipe.batch_size, len(lines))
   value = right = np.float32(0)
+  say(
+    f"training an encoder of captions: {len(lines)} images,"
+    f" {len(vocabulary.known)} words, {recipe.steps} steps; a kill before its"
+    " end loses it"
+  )
+  told = time.monotonic()
   for i in range(recipe.steps):
+    if time.monotonic() - told > PATIENCE:
+      told = time.monotonic()
+      say(
+        f"encoder of captions: step {i}/{recipe.steps},"
+        f" hinge {float(value):.4f}"
+      )
     rows = np.sort(rng.choice(len(lines), size, replace=False))
     chosen = [lines[r][rng.integers(len(lines[r]))] for r in rows]
     tokens, lengths = strewn(rng, *vocabulary.encode(chosen), recipe.forget)
