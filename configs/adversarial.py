@@ -3,8 +3,8 @@
 Presets: `mnist` (MNIST at 32x32 in place of the configuration's data), `same`
 (the baseline with the learned prior's losses: aae.md 4), `code8`, `code64`,
 `code100`, `code2000` (dimensions of a code; figures 8, 9 of the paper; from 100
-on the published baseline draws its codes), `quarter` and `eighth` (that share
-of the paper's widths, for runs on CPU).
+on the published baseline draws its codes), `quarter` and `eighth` (narrow
+networks for CPU, about that share of the paper's widths).
 """
 
 import functools
@@ -54,9 +54,8 @@ def supervised(data: str) -> ConfigDict:
 def unsupervised(data: str) -> ConfigDict:
   """Random labels beside noise of 90 dimensions, codes of 100.
 
-  Of N(0, 1) a label is 1 % of what the code generator's first layer sees, and
-  with one rate for all players it came to mean a slant or a stroke, no digit.
-  Scale and rates are genlat's; the paper states no rates.
+  With noise of N(0, 1), and one rate for all players, labels came to mean
+  slants and strokes. Scale and rates are genlat's; the paper states no rates.
   """
   config = aae(data)
   config.aae.condition = "unsupervised"

@@ -24,7 +24,6 @@ from genlat.trained import Trained
 
 LIMIT = 70  # of the axes, as in the paper
 ROWS = 8  # of a sweep
-BLACK = 0  # of gutters, as in the paper
 
 
 def embedded(
@@ -114,7 +113,7 @@ def sweep(
 
 def save(path: pathlib.Path, images: np.ndarray, columns: int) -> None:
   """Writes a sheet with the gutters of the paper's, and says where."""
-  sheet = grids.grid(images, columns, border=True, gap=BLACK)
+  sheet = grids.grid(images, columns, border=True, fill=grids.BLACK)
   grids.save_png(path, sheet)
   print(path)
 

@@ -199,7 +199,9 @@ def main() -> None:
   if args.out:
     columns = len(synthetic.COLOURS)
     images = sheet(model, args.seed)
-    grids.save_png(args.out, grids.grid(images, columns, border=True, gap=0))
+    grids.save_png(
+      args.out, grids.grid(images, columns, border=True, fill=grids.BLACK)
+    )
     print(args.out)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from genlat import files
 
 GAP = 2  # pixels between tiles
-WHITE = 255
+WHITE, BLACK = 255, 0
 MANY = 12  # lines of a panel that a legend still names
 POINTS = 2000  # of a line; of more only each second, third, … is drawn
 
@@ -32,16 +32,16 @@ def grid(
   *,
   enlarge: int = 1,
   border: bool = False,
-  gap: int = WHITE,
+  fill: int = WHITE,
 ) -> np.ndarray:
   """Lays images out in rows, with gaps of 2 pixels between them.
 
   Args:
     images: uint8 `[N, H, W, C]`, C = 1 or 3.
-    columns: images in a row; the last row is filled up with gap.
+    columns: images in a row; the last row is filled up with `fill`.
     enlarge: every pixel becomes a square of this many pixels a side.
     border: whether a gap runs around the whole, too.
-    gap: its grey level, 0 (black) to 255.
+    fill: grey level of the gaps, 0 (black) to 255.
 
   Returns:
     uint8 `[H', W', C]`.
@@ -64,14 +64,14 @@ def grid(
   columns = min(columns, count)
   rows = -(-count // columns)
   shape = rows, columns, height + GAP, width + GAP, channels
-  tiles = np.full(shape, gap, np.uint8).reshape(-1, *shape[2:])
+  tiles = np.full(shape, fill, np.uint8).reshape(-1, *shape[2:])
   tiles[:count, :height, :width] = images
   sheet = tiles.reshape(shape).swapaxes(1, 2)
   sheet = sheet.reshape(rows * shape[2], columns * shape[3], channels)
   if not border:
     return sheet[:-GAP, :-GAP]
   edge = [(GAP, 0), (GAP, 0), (0, 0)]
-  return np.pad(sheet, edge, constant_values=gap)
+  return np.pad(sheet, edge, constant_values=fill)
 
 
 def side_by_side(

@@ -1,5 +1,6 @@
 """A finished run whose samples may be asked for by label."""
 
+import ast
 import dataclasses
 import json
 import pathlib
@@ -11,6 +12,7 @@ from PIL import Image
 import genlat
 from experiments import aae_figures, aae_table, table
 from genlat import command, data, evaluate, grids, train, workdir
+from genlat.methods import aae_rules
 from genlat.metrics import scores
 from tests import shipped
 
@@ -157,17 +159,30 @@ def test_sheets_have_the_paper_s_gutters(
 def test_presets_reach_every_row_of_a_table():
   parser = table.arguments("", aae_table.ROWS)
   args = parser.parse_args(["--runs=runs", "--presets=eighth", "--epochs=5"])
-  row = aae_table.ROWS[0]
-  assert table._changes(row, args) == [
-    "--config=configs/ablation_none.py:mnist,eighth",
-    "--config.epochs=5.0",
-  ]
+  for row in aae_table.ROWS:
+    flag, *rest = table._changes(row, args)
+    file, _, words = flag.partition(":")
+    assert file == f"--config=configs/{row.config.partition(':')[0]}"
+    assert words.split(",")[-1] == "eighth"
+    assert rest == [*row.changes, "--config.epochs=5.0"]
+  args = parser.parse_args(["--runs=runs"])
+  assert table._changes(row, args) == [f"--config=configs/{row.config}"]
+
+
+def test_presets_are_thinner_networks():
   thin = shipped.config("ablation_abc", "mnist,eighth")
+  assert thin.aae.code_hidden == (128, 64)
   assert thin.model.channels == (8, 16, 32, 64)
   assert thin.aae.image_channels == (8, 16, 32) and thin.aae.trunk == 128
   told = shipped.config("lp_aae_text_shapes", "quarter")
   assert told.aae.image_channels == (32, 64, 128)
   assert told.aae.text_hidden == 128 and told.aae.code_hidden == (256, 128)
+  assert told.model.channels == (16, 32, 64, 128)
+
+
+def test_the_same_losses_have_the_published_prior():
+  assert shipped.config("lp_aae_unsupervised_mnist").aae.scale == 0.3
+  assert shipped.config("lp_aae_unsupervised_mnist", "same").aae.scale == 1.0
 
 
 def test_rows_of_the_table_have_configurations():
@@ -175,5 +190,10 @@ def test_rows_of_the_table_have_configurations():
   assert len(set(names)) == len(names)
   for row in aae_table.ROWS:
     file, _, words = row.config.partition(":")
-    config = shipped.config(file.removesuffix(".py"), words)
+    changes = {
+      key.removeprefix("--config.").replace(".", "__"): ast.literal_eval(value)
+      for key, value in (flag.split("=") for flag in row.changes)
+    }
+    config = shipped.config(file.removesuffix(".py"), words, **changes)
     assert config.data.name == row.dataset
+    aae_rules.check(config)

@@ -88,7 +88,7 @@ def for_run(
     settings: `config.text`.
     directory: the work directory.
     seed: of the training.
-    say: called with a line that says what was done.
+    say: called with lines that say what is done, as by `captions.train`.
 
   Raises:
     ValueError: for files that do not serve, images without captions, or an
