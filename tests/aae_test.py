@@ -298,6 +298,8 @@ def test_rows_of_the_ablation_differ_in_one_switch(words):
     shipped.config(f"ablation_{letters}", words).to_dict()
     for letters in ("none", "a", "ab", "abc")
   ]
+  # The image discriminator, which the first has not, has a rate of its own.
+  assert [bool(row.pop("players")) for row in rows] == [False, *[True] * 3]
   switches = ("learned_prior", "perceptual", "decoder_in_both")
   for before, after, switch in zip(rows, rows[1:], switches, strict=False):
     assert not before["aae"][switch]

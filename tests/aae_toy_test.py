@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from ml_collections import ConfigDict
 from sklearn.cluster import KMeans
 
 from configs import adversarial
@@ -59,6 +60,7 @@ def game(letters: str = "ac", prior: str = "gaussian") -> Aae:
   config = shipped.config("lp_aae_mnist", "smoke")
   config.model.latent, config.optimizer.lr = 2, 1e-3
   adversarial.switches(config, letters)
+  config.players = ConfigDict()
   config.aae.fools_by_copies, config.aae.prior = False, prior
   # Two numbers in place of features: the weights of those are too much.
   config.aae.reconstruction = config.aae.encoder_reconstruction = 1.0
