@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 import genlat
-from genlat import command, data, evaluate, grids
+from experiments import aae_figures
+from genlat import command, data, evaluate
 from genlat.data import synthetic
 from genlat.metrics import classifier
 from genlat.metrics.card import Card, write_score
@@ -197,12 +198,8 @@ def main() -> None:
   path = args.workdir / "scores" / str(model.step) / "prompts.json"
   write_score(path, "prompts", rows, card(model, *told))
   if args.out:
-    columns = len(synthetic.COLOURS)
     images = sheet(model, args.seed)
-    grids.save_png(
-      args.out, grids.grid(images, columns, border=True, fill=grids.BLACK)
-    )
-    print(args.out)
+    aae_figures.save(args.out, images, len(synthetic.COLOURS))
 
 
 if __name__ == "__main__":

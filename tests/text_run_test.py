@@ -1,12 +1,10 @@
 """A finished run that makes images of captions."""
 
 import dataclasses
-import io
 import json
 import pathlib
 import shutil
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from genlat.metrics.card import MeasuredUnlike, read_score
 from genlat.texts import told
 from genlat.trained import UnknownWords
 from tests import shipped
+from tests.data_layouts import encoded, write_zip
 
 ALONE = command.Peers("", 1, 0)
 RED, BLUE = "a small red circle on white", "a large blue square on black"
@@ -54,16 +53,12 @@ def model(run):
 
 def captioned(path: pathlib.Path, count: int) -> pathlib.Path:
   """A .zip of pictures of one colour, with captions.csv beside them."""
-  lines = ["file,caption"]
-  with zipfile.ZipFile(path, "w") as archive:
-    for i in range(count):
-      name = ("red", "green", "blue")[i % 3]
-      picture = io.BytesIO()
-      Image.new("RGB", (24, 24), name).save(picture, "png")
-      archive.writestr(f"{i:02d}.png", picture.getvalue())
-      lines += [f"{i:02d}.png,all is {name}", f"{i:02d}.png,{name} and no more"]
-    archive.writestr("captions.csv", "\n".join(lines))
-  return path
+  lines, files = ["file,caption"], {}
+  for i in range(count):
+    file, name = f"{i:02d}.png", ("red", "green", "blue")[i % 3]
+    files[file] = encoded(np.asarray(Image.new("RGB", (24, 24), name)))
+    lines += [f"{file},all is {name}", f"{file},{name} and no more"]
+  return write_zip(path, {**files, "captions.csv": "\n".join(lines).encode()})
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -79,8 +74,9 @@ def test_a_zip_of_captioned_images_serves_a_run(tmp_path, elsewhere):
   source = data.load(config.data, "train")
   if elsewhere:
     made = np.random.default_rng(0).normal(size=(len(source), 12))
+    made = made.astype(np.float32)
     config.text.vectors = str(tmp_path / "vectors.npz")
-    np.savez(config.text.vectors, train=made.astype(np.float32))
+    np.savez(config.text.vectors, train=made)
   directory = tmp_path / "run"
   train.train(config.copy_and_resolve_references().lock(), directory)
   model = genlat.load(directory)
@@ -90,7 +86,7 @@ def test_a_zip_of_captioned_images_serves_a_run(tmp_path, elsewhere):
     with pytest.raises(ValueError, match="vectors that were made elsewhere"):
       model.sample(2, text=["all is red"])
     bank = np.asarray(model.state.frozen["captions"])
-    assert all((row == made.astype(np.float32)).all(1).any() for row in bank)
+    assert all((row == made).all(1).any() for row in bank)
     assert model.sample(2, text=made[:2]).shape == (2, 16, 16, 3)
   else:
     assert model.sample(2, text=["all is red"]).shape == (2, 16, 16, 3)
