@@ -5,9 +5,14 @@
 Every pair of shape and colour is asked for N times, over all sizes and grounds
 in turn, in words of the training captions and in others, a phrase never seen.
 Two classifiers, trained by genlat on real shapes of all pairs, say what came
-out; beside them stands what they say of the real test images. The table is
-printed and, with its protocol, kept as scores/STEP/prompts.json. Pairs that the
+out; beside them stands what they say of the real test images. Pairs that the
 training images lacked (`config.data.withhold`) are counted apart.
+
+And does one caption have many images? Of DRAWS images of each of 48 captions:
+the variance of a pixel (of 0 to 1), and in how many of the nine places a third
+classifier finds the shape (exp of the entropy); beside both, those of training
+images of one scene but for its place. All is printed and, with its protocol,
+kept as scores/STEP/prompts.json.
 """
 
 import argparse
@@ -30,6 +35,7 @@ from genlat.trained import Trained, UnknownWords
 PLAIN = synthetic.PHRASES[0]
 REWORDED = "one {colour} {shape} of {size} size over plain {background}"
 JUDGED = ("shape", "colour")
+PLACE, DRAWS = "position", 16
 REAL = 5000  # test images at most
 STEPS = 3000  # of each classifier, unless told
 
@@ -76,7 +82,7 @@ class Judges:
 
 
 def judges(model: Trained, steps: int) -> Judges:
-  """Classifiers of shape and colour, trained on real shapes of all pairs."""
+  """Classifiers of what is judged, trained on real shapes of all pairs."""
   config = model.config.data.copy_and_resolve_references().unlock()
   config.withhold = 0
   source = data.load(config, "train")
@@ -85,7 +91,7 @@ def judges(model: Trained, steps: int) -> Judges:
       name: classifier.trained(
         Labelled(source, name), len(synthetic.ATTRIBUTES[name]), steps
       )
-      for name in JUDGED
+      for name in (*JUDGED, PLACE)
     }
   )
 
@@ -144,6 +150,42 @@ def score(
   return rows
 
 
+def spread(judge: Judges, images: np.ndarray) -> dict[str, float]:
+  """How images of one caption differ: uint8 `[captions, draws, H, W, C]`."""
+  captions, draws = images.shape[:2]
+  variance = (images / 255.0).var(1, ddof=1).mean()
+  flat = images.reshape(-1, *images.shape[2:])
+  seen = judge.by[PLACE].logits([flat]).argmax(1).reshape(captions, draws)
+  share = np.eye(len(synthetic.POSITIONS))[seen].mean(1)
+  entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(1)
+  return {
+    "variance": float(variance),
+    "places": float(np.exp(entropy).mean()),
+    "captions": captions,
+    "draws": draws,
+  }
+
+
+def variety(
+  model: Trained, judge: Judges, source: Any, draws: int, seed: int
+) -> dict[str, dict[str, float]]:
+  """Rows of `spread` by name; `source` holds the real training images."""
+  lines, _ = prompts(1, PLAIN)
+  text = [line for line in lines for _ in range(draws)]
+  made = model.sample(len(text), seed, text=text)
+  made = made.reshape(-1, draws, *made.shape[1:])
+  rows = {"one caption": spread(judge, made)}
+  batch = source.read(np.arange(len(source)))
+  place = list(synthetic.ATTRIBUTES).index(PLACE)
+  scenes: dict[tuple[int, ...], list[int]] = {}
+  for i, row in enumerate(np.delete(batch["attribute"], place, 1)):
+    scenes.setdefault(tuple(row.tolist()), []).append(i)
+  full = [found[:draws] for found in scenes.values() if len(found) >= draws]
+  if full:
+    rows["one scene, real"] = spread(judge, batch["image"][np.array(full)])
+  return rows
+
+
 def sheet(model: Trained, seed: int) -> np.ndarray:
   """One shape a row and one colour a column, `[48, H, W, C]`."""
   lines = [
@@ -159,17 +201,20 @@ def sheet(model: Trained, seed: int) -> np.ndarray:
   return model.sample(len(lines), seed, text=lines)
 
 
-def card(model: Trained, judge: Judges, source: Any, n: int, seed: int) -> Card:
+def card(
+  model: Trained, judge: Judges, source: Any, n: int, draws: int, seed: int
+) -> Card:
   """How the rows came about."""
   return dataclasses.replace(
     evaluate.card(model, source),
-    network="; ".join(judge.by[name].description for name in JUDGED),
-    sha256=" ".join(judge.by[name].sha256 for name in JUDGED),
+    network="; ".join(one.description for one in judge.by.values()),
+    sha256=" ".join(one.sha256 for one in judge.by.values()),
     quantisation=QUANTISATION,
     split="test",
     reference_count=min(len(source), REAL),
     sample_count=2 * len(prompts(n, PLAIN)[0]),
-    sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r}",
+    sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r};"
+    f" {draws} of each of 48 captions",
     seed=seed,
   )
 
@@ -181,22 +226,32 @@ def main() -> None:
   )
   parser.add_argument("workdir", type=pathlib.Path)
   parser.add_argument("--n", type=int, default=21, help="images a pair")
+  parser.add_argument(
+    "--draws", type=int, default=DRAWS, help="images of one caption, 2 or more"
+  )
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--steps", type=int, default=STEPS, help="of a judge")
   parser.add_argument("--out", type=pathlib.Path, help="sheet of all pairs")
   args = parser.parse_args()
+  if args.draws < 2:
+    parser.error(f"--draws={args.draws}: a variance needs 2")
   model = genlat.load(args.workdir)
   if not model.text or model.config.data.name != "shapes":
     raise SystemExit(f"{args.workdir} holds no text model of shapes")
   judge = judges(model, args.steps)
-  told = judge, data.load(model.config.data, "test"), args.n, args.seed
-  rows = score(model, *told)
+  test, train = (data.load(model.config.data, s) for s in ("test", "train"))
+  rows = score(model, judge, test, args.n, args.seed)
+  varied = variety(model, judge, train, args.draws, args.seed)
   print(f"step {model.step}")
   for name, row in rows.items():
     cells = "  ".join(f"{k} {row[k]:6.1%}" for k in ("shape", "colour", "both"))
     print(f"{name:28s} {cells}  of {row['images']}")
+  for name, row in varied.items():
+    cells = f"variance {row['variance']:.5f}  places {row['places']:.1f} of 9"
+    print(f"{name:28s} {cells}  of {row['captions']:.0f} x {args.draws}")
   path = args.workdir / "scores" / str(model.step) / "prompts.json"
-  write_score(path, "prompts", rows, card(model, *told))
+  protocol = card(model, judge, test, args.n, args.draws, args.seed)
+  write_score(path, "prompts", rows | varied, protocol)
   if args.out:
     images = sheet(model, args.seed)
     aae_figures.save(args.out, images, len(synthetic.COLOURS))

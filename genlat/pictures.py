@@ -27,6 +27,7 @@ CURVES = (
   ("code_discriminator", "code_adversarial"),
   ("image_discriminator", "image_adversarial"),
   ("surprise", "information", "information_ceiling"),
+  ("noise_information",),
 )
 SHARES = ("hinge_active",)  # between 0 and 1 beside metrics that are not
 

@@ -60,7 +60,12 @@ class Pieces:
       self._surprise(run("classifier", seen.trunk), data["label_2"])
       for seen in (self.made, self.real)
     )
-    self.image = x
+    self.image, self.unread = x, 0.0
+    if read := made.game.noise_codes:
+      mean = np.asarray(run("noise_reader", self.made.trunk))
+      s = np.asarray(data["noise_2"][:, :read]) / made.game.scale
+      nats = 0.5 * (s - mean) ** 2 + 0.5 * math.log(2 * math.pi)
+      self.unread = nats.sum(1).mean()
 
   @staticmethod
   def _surprise(logits: jax.Array, labels: jax.Array) -> float:
@@ -97,13 +102,15 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     ("aae.encoder_reconstruction", 2.5),
     ("aae.information", 0.7),
     ("aae.real_labels", 0.3),
+    ("aae.noise_codes", 3),
+    ("aae.scale", 0.5),
   )
   data = made.draws(batch, jax.random.key(0))
   p = Pieces(made, state, data)
   a_real, a_made, a_again = (
     np.asarray(j.logits) for j in (p.real, p.made, p.again)
   )
-  fooled = softplus(-a_made).mean() + 0.7 * p.surprise
+  fooled = softplus(-a_made).mean() + 0.7 * (p.surprise + p.unread)
   wanted = {
     "code_discriminator": softplus(-p.code_real).mean()
     + softplus(p.code_made).mean(),
@@ -112,7 +119,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     "image_discriminator": softplus(-a_real).mean()
     + softplus(a_made).mean()
     + softplus(a_again).mean()
-    + 0.7 * p.surprise
+    + 0.7 * (p.surprise + p.unread)
     + 0.3 * p.wrong,
     "generator": fooled + (softplus(-a_again).mean() if copies else 0.0),
   }
@@ -125,9 +132,24 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
   }
   for who, value in wanted.items():
     turn = jax.jit(getattr(made, f"{who}_turn"))
-    loss, (_, stats) = turn(state, state.params, data)
+    loss, (metrics, stats) = turn(state, state.params, data)
     np.testing.assert_allclose(loss, value, rtol=1e-4, err_msg=who)
     assert set(stats) == moving[who], who
+  # The bound that the last of them, the generator, reports: H(s) - J_MI.
+  entropy = 1.5 * math.log(2 * math.pi * math.e)
+  np.testing.assert_allclose(
+    metrics["noise_information"], entropy - p.unread, rtol=1e-4
+  )
+
+
+def test_noise_that_is_read_without_error_has_half_a_nat_a_number():
+  made, state, batch = method(("aae.noise_codes", 3), ("aae.scale", 0.5))
+  data = made.draws(batch, jax.random.key(0))
+  data["noise_2"] = jnp.zeros_like(data["noise_2"])
+  head = jax.tree.map(jnp.zeros_like, state.params["noise_reader"])
+  params = {**state.params, "noise_reader": head}
+  _, (found, _) = jax.jit(made.generator_turn)(state, params, data)
+  np.testing.assert_allclose(found["noise_information"], 1.5, rtol=1e-5)
 
 
 def test_undecided_judges_lose_their_bits():
@@ -303,6 +325,8 @@ def test_a_critic_s_loss_knows_no_level():
     ((("aae.image_loss", "wasserstein"),), "penalty is of each image alone"),
     ((("aae.real_penalty", 1.0),), "real_penalty is of an image"),
     ((("aae.prior", "ring"),), "codes that are not learned"),
+    ((("aae.noise_codes", 99),), "more than the 6 numbers"),
+    ((("aae.noise_codes", 2), ("aae.information", 0.0)), "read in made images"),
     ((("optimizer.schedule", "cosine"),), "count each step twice"),
     (
       (("aae.learned_prior", False), ("aae.prior", "swiss_roll")),

@@ -45,7 +45,7 @@ def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
   assert not differ(after.frozen, state.frozen)
   assert set(after.params) == {
     *("encoder", "decoder", "code_generator"),
-    *("code_discriminator", "image_discriminator"),
+    *("code_discriminator", "image_discriminator", "noise_reader"),
   }
 
 
@@ -74,7 +74,10 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
   slope = jax.grad(lambda x: judge(x, second).sum())(x)
   penalty = 0.5 * float((slope**2).sum((1, 2, 3)).mean())
   drawn, coded = (run("code_discriminator", z, first) for z in (prior, codes))
-  fooled = soft(-judge(fake, second))
+  trunk = run("image_discriminator", fake, second).trunk
+  apart = d["noise_2"][:, :3] - run("noise_reader", trunk)
+  unread = float((0.5 * (apart**2 + np.log(2 * np.pi))).sum(1).mean())
+  fooled = soft(-judge(fake, second)) + unread
   wanted = {
     "code_discriminator": soft(-drawn) + soft(coded),
     "encoder": soft(-coded) + 2.5 * error,
@@ -83,7 +86,8 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
     + soft(judge(fake, second))
     + soft(judge(copy, second))
     + 0.7 * soft(wrong)
-    + 0.3 * penalty,
+    + 0.3 * penalty
+    + unread,
     "generator": fooled + (soft(-judge(copy, second)) if copies else 0.0),
   }
   for who, value in wanted.items():

@@ -209,10 +209,14 @@ class Judge:
     return np.concatenate([np.tile(self.one, (len(b), 1)) for b in batches])
 
 
+SAID = aae_prompts.Judges(
+  {"shape": Judge(6, 2), "colour": Judge(8, 5), "position": Judge(9, 0)}
+)
+
+
 def test_prompts_are_counted_pair_by_pair(model):
-  said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
   test = data.load(model.config.data, "test")
-  rows = aae_prompts.score(model, said, test, 1, 0)
+  rows = aae_prompts.score(model, SAID, test, 1, 0)
   seen, unseen = (f"plain, pairs {k}" for k in ("in training", "never seen"))
   count = {name: rows[name]["images"] for name in (seen, unseen)}
   assert count == {seen: 48 - 6, unseen: model.config.data.withhold}
@@ -226,15 +230,18 @@ def test_prompts_are_counted_pair_by_pair(model):
 
 
 def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
-  said = aae_prompts.Judges({"shape": Judge(6, 2), "colour": Judge(8, 5)})
-  monkeypatch.setattr(aae_prompts, "judges", lambda _, steps: said)
-  monkeypatch.setattr("sys.argv", ["aae_prompts", str(run), "--n=1"])
+  monkeypatch.setattr(aae_prompts, "judges", lambda _, steps: SAID)
+  flags = ["--n=1", "--draws=2"]
+  monkeypatch.setattr("sys.argv", ["aae_prompts", str(run), *flags])
   aae_prompts.main()
   name, rows, card = read_score(run / "scores" / "4" / "prompts.json")
   test = data.load(model.config.data, "test")
   assert name == "prompts"
-  assert rows == aae_prompts.score(model, said, test, 1, 0)
-  assert card.network == "a judge; a judge" and card.sample_count == 2 * 48
+  train_ = data.load(model.config.data, "train")
+  varied = aae_prompts.variety(model, SAID, train_, 2, 0)
+  assert rows == aae_prompts.score(model, SAID, test, 1, 0) | varied
+  assert card.network == "a judge; a judge; a judge"
+  assert card.sample_count == 2 * 48
   assert "pairs never seen" in capsys.readouterr().out
 
 
@@ -249,7 +256,39 @@ def test_judges_are_of_all_pairs(model, monkeypatch):
 
   monkeypatch.setattr(aae_prompts.classifier, "trained", trained)
   aae_prompts.judges(model, 7)
-  assert [a[1] for a in asked] == [6, 8]
+  assert [a[1] for a in asked] == [6, 8, 9]
+
+
+class Brightness:
+  """Says that the place of an image is the number of its first pixel."""
+
+  def logits(self, batches):
+    """`[N, 9]`."""
+    first = np.concatenate([b[:, 0, 0, 0] for b in batches])
+    return np.eye(9, dtype=np.float32)[first]
+
+
+def test_variety_is_of_one_caption_and_not_between_them():
+  said = aae_prompts.Judges({"position": Brightness()})
+  images = np.zeros((2, 4, 1, 1, 1), np.uint8)
+  images[1] = 8  # another caption, as constant
+  row = aae_prompts.spread(said, images)
+  assert (row["variance"], row["places"]) == (0.0, 1.0)
+  images[1, :, 0, 0, 0] = [0, 0, 5, 5]
+  row = aae_prompts.spread(said, images)
+  variance = np.var([0, 0, 5, 5], ddof=1) / 255.0**2
+  np.testing.assert_allclose(row["variance"], 0.5 * variance)
+  np.testing.assert_allclose(row["places"], 0.5 * (1.0 + 2.0))
+
+
+def test_variety_of_real_images_is_of_one_scene(model):
+  train_ = data.load(model.config.data, "train")
+  rows = aae_prompts.variety(model, SAID, train_, 2, 0)
+  assert rows["one caption"]["captions"] == 48
+  attributes = train_.read(np.arange(len(train_)))["attribute"][:, :4]
+  _, count = np.unique(attributes, axis=0, return_counts=True)
+  found = rows.get("one scene, real", {"captions": 0})["captions"]
+  assert found == (count >= 2).sum() > 0
 
 
 def test_prompts_name_every_pair_and_no_ground_of_the_same_colour():

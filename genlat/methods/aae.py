@@ -29,6 +29,10 @@ With `real_labels` Q also learns the labels of real images, as the classifier of
 Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones
 alone, and leaves it to D_C to bind labels to what the data mean by them.
 
+With `noise_codes` Q reads the first numbers of the noise from made images, too,
+as InfoGAN's reads its continuous codes. D_I sees each image alone, and nothing
+else keeps a code generator that is told a caption from giving it one image.
+
 Departures: the printed signs would train a discriminator to fail; the signs
 are those of Goodfellow et al. The listing never updates CG; the text does. The
 listing's norm is not squared; equation 6 is, and squares are followed, but as
@@ -155,16 +159,19 @@ class Aae(Networks):
       slope = adversarial.real_penalty(critic, data["image"]).mean()
       metrics["real_penalty"] = slope
       loss += game.real_penalty * slope
+    shared = (
+      (lambda trunk: trunk) if game.informs_trunk else jax.lax.stop_gradient
+    )
     if game.informed:
-      shared = (
-        (lambda trunk: trunk) if game.informs_trunk else jax.lax.stop_gradient
-      )
       surprise = self.surprise(now, params, shared(fake.trunk), data)
       loss += game.information * surprise
       if game.real_labels:
         wrong = self.surprise(now, params, shared(real.trunk), data)
         metrics["real_labels"] = wrong
         loss += game.real_labels * wrong
+    if game.noise_codes:
+      surprise = self.noise_surprise(now, params, shared(fake.trunk), data)
+      loss += game.information * surprise
     return loss, (metrics, {"image_discriminator": stats})
 
   def judge_real(
@@ -222,5 +229,10 @@ class Aae(Networks):
         ceiling = information.uniform_entropy(game.classes)
         metrics["information"] = information.bound(surprise, ceiling)
         metrics["information_ceiling"] = jnp.float32(ceiling)
+      loss += game.information * surprise
+    if game.noise_codes:
+      surprise = self.noise_surprise(now, params, fake.trunk, data)
+      entropy = information.normal_entropy(game.noise_codes)
+      metrics["noise_information"] = information.bound(surprise, entropy)
       loss += game.information * surprise
     return loss, (metrics, moved)

@@ -38,7 +38,8 @@ class Game:
     real_penalty: gamma, weight of D_I's squared slope at real images (R1).
     information: weight of J_MI.
     real_labels: weight of Q's cross-entropy of real images.
-    informed: whether there is a classifier Q.
+    informed: whether there is a classifier Q of labels.
+    noise_codes: how many numbers of the noise Q reads, too.
     informs_trunk: whether J_MI moves what Q shares with D_I.
     reconstruction: lambda, weight of the decoder's J_rec.
     encoder_reconstruction: w, of the encoder's.
@@ -70,6 +71,7 @@ class Game:
   information: float
   real_labels: float
   informed: bool
+  noise_codes: int
   informs_trunk: bool
   reconstruction: float
   encoder_reconstruction: float
@@ -122,8 +124,8 @@ def make(
     "decoder": ("decoder",),
   }
   if "image_discriminator" in nets:
-    both = ("image_discriminator", "classifier")
-    turns["image_discriminator"] = tuple(n for n in both if n in nets)
+    seeing = ("image_discriminator", "classifier", "noise_reader")
+    turns["image_discriminator"] = tuple(n for n in seeing if n in nets)
     makers = ("code_generator",) if block.learned_prior else ()
     makers += ("decoder",) if block.decoder_in_both else ()
     if makers:
@@ -148,10 +150,15 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
       f"config.model.latent = {latent} leaves no noise beside {classes}"
       " classes: raise it, or set config.aae.noise"
     )
+  if block.noise_codes > noise:
+    raise ValueError(
+      f"config.aae.noise_codes = {block.noise_codes} are more than the {noise}"
+      " numbers of the noise"
+    )
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "real_penalty", "information"),
-    *("real_labels", "informs_trunk"),
+    *("real_labels", "noise_codes", "informs_trunk"),
     *("reconstruction", "encoder_reconstruction", "reduction"),
     *("fools_by_copies", "simultaneous"),
     *("mismatch", "wrong_captions", "likest_captions", "code_captions"),
@@ -219,4 +226,6 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     )
     if game.informed:
       nets["classifier"] = discriminators.Head(outputs=game.classes)
+    if game.noise_codes:
+      nets["noise_reader"] = discriminators.Head(outputs=game.noise_codes)
   return nets

@@ -22,6 +22,8 @@ from genlat.state import Metrics, Player, State
 
 # Vectors of captions in `State.frozen`, and how many.
 CAPTIONS, BANK = "captions", 1024
+# Q, on the image discriminator: of labels, and of noise.
+READERS = ("classifier", "noise_reader")
 PyTree = Any
 Data = dict[str, jax.Array]
 
@@ -32,7 +34,8 @@ class Networks:
 
   Attributes:
     nets: by name: `encoder`, `decoder`, `code_discriminator`, and as the game
-      asks `code_generator`, `image_discriminator`, `classifier`.
+      asks `code_generator`, `image_discriminator`, `classifier`,
+      `noise_reader`.
     players: by turn.
     game: what is played for.
     ema: share of the averaged weights kept a step; 0 = off.
@@ -83,7 +86,7 @@ class Networks:
       "image_discriminator": (image, seen),
     }
     for i, (name, net) in enumerate(self.nets.items()):
-      if name == "classifier":
+      if name in READERS:
         trunk = jnp.zeros((1, game.trunk))
         inputs[name] = (trunk,)
       key = jax.random.fold_in(rng, i)
@@ -211,9 +214,22 @@ class Networks:
   def surprise(
     self, now: State, params: PyTree, trunk: jax.Array, data: Data
   ) -> jax.Array:
-    """J_MI (equation 7), the cross-entropy of Q, `[]` nats."""
+    """J_MI of labels (equation 7), the cross-entropy of Q, `[]` nats."""
     logits, _ = self.run(now, params, "classifier", trunk)
     return information.categorical(logits, data["label_2"]).mean()
+
+  def noise_surprise(
+    self, now: State, params: PyTree, trunk: jax.Array, data: Data
+  ) -> jax.Array:
+    """J_MI of the noise's first numbers, `[]` nats.
+
+    Q is a Gaussian of the noise's own variance, as of the continuous codes of
+    Chen et al. 2016 (arXiv:1606.03657): of unit variance, where the noise is
+    measured by its standard deviation.
+    """
+    mean, _ = self.run(now, params, "noise_reader", trunk)
+    codes = data["noise_2"][:, : self.game.noise_codes] / self.game.scale
+    return information.continuous(mean, jnp.zeros(()), codes).mean()
 
   def judged(self, data: Data) -> jax.Array | None:
     """What D_C is told of codes: labels of the data, or captions."""

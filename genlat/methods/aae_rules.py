@@ -32,6 +32,7 @@ LEAST = {
   "aae.reconstruction": 0,
   "aae.encoder_reconstruction": 0,
   "aae.real_labels": 0,
+  "aae.noise_codes": 0,
   "aae.real_penalty": 0,
   "aae.noise": 0,
   "aae.classes": 2,
@@ -138,6 +139,18 @@ def _critics(config: ConfigDict) -> Faults:
 def _labels(config: ConfigDict) -> Faults:
   block = config.aae
   taught = block.condition == "supervised" and block.information > 0
+  unread = not (sees_images(block) and block.information > 0)
+  yield (
+    block.noise_codes > 0 and unread,
+    "config.aae.noise_codes are read in made images: set config.aae.information"
+    " above 0, and one of the switches (aae.learned_prior, aae.perceptual,"
+    " aae.decoder_in_both) to True, or config.aae.noise_codes to 0",
+  )
+  yield (
+    block.noise_codes > 0 and block.prior != "gaussian",
+    "config.aae.noise_codes are of Gaussian noise: set config.aae.prior to"
+    " gaussian, or config.aae.noise_codes to 0",
+  )
   yield (
     block.real_labels > 0 and not (taught and sees_images(block)),
     "config.aae.real_labels is of the classifier of a supervised game: set"

@@ -183,28 +183,9 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   schedule = optax.cosine_decay_schedule(recipe.lr, recipe.steps)
   tx = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(schedule))
 
-  def step(params: Any, memory: Any, batch: Any, key: jax.Array):
-    dropped = jax.random.bernoulli(key, recipe.forget, batch["tokens"].shape)
-    read = jnp.where(dropped, UNKNOWN, batch["tokens"])
-    same = batch["same"]
-
-    def loss(params: Any) -> tuple[jax.Array, jax.Array]:
-      texts: Any = text_net.apply(
-        {"params": params["text"]}, read, batch["lengths"]
-      )
-      images: Any = image_net.apply(
-        {"params": params["image"]}, _floats(batch["image"])
-      )
-      value = ranking.cosine_hinge(images, texts, recipe.margin, same)
-      likeness = ranking.unit(images) @ ranking.unit(texts).T
-      nearest = likeness.argmax(1)[:, None]
-      return value, jnp.take_along_axis(same, nearest, 1).mean()
-
-    (value, right), slope = jax.value_and_grad(loss, has_aux=True)(params)
-    updates, memory = tx.update(slope, memory, params)
-    return optax.apply_updates(params, updates), memory, value, right
-
-  compiled = sharding.compile(step, donate=(0, 1))
+  compiled = sharding.compile(
+    _step(text_net, image_net, tx, recipe), donate=(0, 1)
+  )
   memory = tx.init(params)
   known = [frozenset(own) for own in lines]
   rng = np.random.default_rng(recipe.seed)
@@ -252,6 +233,38 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
     + (others if shares else "")
   )
   return made
+
+
+def _step(
+  text_net: CaptionEncoder,
+  image_net: Classifier,
+  tx: optax.GradientTransformation,
+  recipe: Recipe,
+) -> Callable[..., Any]:
+  """One step of Adam: weights, memory, loss and share of right images."""
+
+  def step(params: Any, memory: Any, batch: Any, key: jax.Array):
+    dropped = jax.random.bernoulli(key, recipe.forget, batch["tokens"].shape)
+    read = jnp.where(dropped, UNKNOWN, batch["tokens"])
+    same = batch["same"]
+
+    def loss(params: Any) -> tuple[jax.Array, jax.Array]:
+      texts: Any = text_net.apply(
+        {"params": params["text"]}, read, batch["lengths"]
+      )
+      images: Any = image_net.apply(
+        {"params": params["image"]}, _floats(batch["image"])
+      )
+      value = ranking.cosine_hinge(images, texts, recipe.margin, same)
+      likeness = ranking.unit(images) @ ranking.unit(texts).T
+      nearest = likeness.argmax(1)[:, None]
+      return value, jnp.take_along_axis(same, nearest, 1).mean()
+
+    (value, right), slope = jax.value_and_grad(loss, has_aux=True)(params)
+    updates, memory = tx.update(slope, memory, params)
+    return optax.apply_updates(params, updates), memory, value, right
+
+  return step
 
 
 def strewn(
