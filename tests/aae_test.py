@@ -324,9 +324,10 @@ def test_keys_of_what_there_is_not_are_refused():
     (f"aae.{key}", False)
     for key in ("learned_prior", "perceptual", "decoder_in_both")
   )
-  with pytest.raises(ValueError, match="and one of the switches"):
-    method("lp_aae_supervised_mnist", *off)
-  made, _, _ = method("lp_aae_supervised_mnist", *off, ("aae.real_labels", 0.0))
+  for key in ("real_labels", "noise_codes"):
+    with pytest.raises(ValueError, match=f"{key}.*one of the switches"):
+      method("lp_aae_supervised_mnist", *off, (f"aae.{key}", 1))
+  made, _, _ = method("lp_aae_supervised_mnist", *off)
   assert not made.assigning and not made.game.informed
   with pytest.raises(ValueError, match="scale is of Gaussian noise"):
     method("aae_mnist", ("aae.prior", "ring"), ("aae.scale", 2.0))
