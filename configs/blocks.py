@@ -108,6 +108,8 @@ def aae() -> ConfigDict:
       encoder_reconstruction=1.0,  # w, likewise of the encoder
       reduction="mean",  # over features or pixels: mean | sum, as printed
       fools_by_copies=True,  # reconstructions have to fool D_I, too
+      coverage=0.0,  # weight of images' codes that the learned prior leaves out
+      coverage_draws=16,  # of the prior, beside each image's code
       simultaneous=False,  # turns of a phase start from the same weights
       stem_stride=2,  # of the encoder
       image_channels=(64, 128, 256),  # of D_I; side / 2^L is F's

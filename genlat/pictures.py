@@ -28,6 +28,7 @@ CURVES = (
   ("image_discriminator", "image_adversarial"),
   ("surprise", "information", "information_ceiling"),
   ("noise_information",),
+  ("left_out",),
 )
 SHARES = ("hinge_active",)  # between 0 and 1 beside metrics that are not
 

@@ -40,6 +40,8 @@ CHANGEABLE = (
 # Keys that came later, and what a run without them did: never changed again.
 GAINED = {
   "aae.code_captions": True,
+  "aae.coverage": 0.0,
+  "aae.coverage_draws": 16,
   "aae.encoder_reconstruction": 1.0,
   "aae.image_normalisation": "",
   "aae.likest_captions": True,

@@ -40,16 +40,17 @@ def step(*which: Any):
 
 
 @pytest.mark.parametrize(
-  "name,without",
+  "name,changes,without",
   [
-    ("lp_aae_supervised_mnist", {"noise_reader"}),
-    ("lp_aae_text_shapes", {"classifier"}),  # captions are told, not asked
+    ("lp_aae_supervised_mnist", (("aae.noise_codes", 2),), set()),
+    # Captions are told, not asked for.
+    ("lp_aae_text_shapes", (), {"classifier", "noise_reader"}),
     # C keeps the decoder from its turn.
-    ("ablation_ab", {"classifier", "noise_reader", "decoder"}),
+    ("ablation_ab", (), {"classifier", "noise_reader", "decoder"}),
   ],
 )
-def test_each_turn_moves_the_trees_of_the_table(name, without):
-  made, state, batch = method(name)
+def test_each_turn_moves_the_trees_of_the_table(name, changes, without):
+  made, state, batch = method(name, *changes)
   two = "image_discriminator", "generator"
   table = {**TABLE, **{who: TABLE[who] - without for who in two}}
   assert set(made.players) == set(table)
@@ -76,19 +77,18 @@ def zero(tree: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-  "name,key",
+  "name,read,key",
   [
-    ("lp_aae_supervised_mnist", "aae.information"),
-    ("lp_aae_supervised_mnist", "aae.real_labels"),
-    ("lp_aae_text_shapes", "aae.information"),  # of noise
+    ("lp_aae_supervised_mnist", 0, "aae.information"),
+    ("lp_aae_supervised_mnist", 0, "aae.real_labels"),
+    ("lp_aae_mnist", 2, "aae.information"),  # of noise
   ],
 )
-def test_what_q_learns_can_leave_the_trunk_alone(name, key):
+def test_what_q_learns_can_leave_the_trunk_alone(name, read, key):
   for informs, reaches in ((True, True), (False, False)):
-    made, state, batch = method(
-      name, ("aae.informs_trunk", informs), (key, 1e4)
-    )
-    quiet, _, _ = method(name, ("aae.informs_trunk", informs), (key, 1e-9))
+    same = (("aae.informs_trunk", informs), ("aae.noise_codes", read))
+    made, state, batch = method(name, *same, (key, 1e4))
+    quiet, _, _ = method(name, *same, (key, 1e-9))
     data = made.draws(batch, jax.random.key(0))
     loud, soft = (
       gradient(m, state, "image_discriminator", data)["image_discriminator"]
@@ -327,7 +327,12 @@ def test_keys_of_what_there_is_not_are_refused():
   for key in ("real_labels", "noise_codes"):
     with pytest.raises(ValueError, match=f"{key}.*one of the switches"):
       method("lp_aae_supervised_mnist", *off, (f"aae.{key}", 1))
-  made, _, _ = method("lp_aae_supervised_mnist", *off)
+  with pytest.raises(ValueError, match="coverage is of a learned prior"):
+    method("lp_aae_mnist", off[0], ("aae.coverage", 1.0))
+  config = shipped.config("lp_aae_supervised_mnist", "smoke")
+  config.update_from_flattened_dict(dict(off))
+  config.players = {}  # no image discriminator has a rate
+  made = shipped.build(config)
   assert not made.assigning and not made.game.informed
   with pytest.raises(ValueError, match="scale is of Gaussian noise"):
     method("aae_mnist", ("aae.prior", "ring"), ("aae.scale", 2.0))

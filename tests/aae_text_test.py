@@ -45,7 +45,7 @@ def test_a_step_hears_the_captions_and_neither_labels_nor_attributes():
   assert not differ(after.frozen, state.frozen)
   assert set(after.params) == {
     *("encoder", "decoder", "code_generator"),
-    *("code_discriminator", "image_discriminator", "noise_reader"),
+    *("code_discriminator", "image_discriminator"),
   }
 
 
@@ -57,6 +57,8 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
     ("aae.reconstruction", 3.0),
     ("aae.encoder_reconstruction", 2.5),
     ("aae.real_penalty", 0.3),
+    ("aae.coverage", 1.5),
+    ("aae.coverage_draws", 5),
   )
   d = made.draws(batch, jax.random.key(0))
   run = lambda net, *x: made.run(state, state.params, net, *x)[0]
@@ -74,10 +76,11 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
   slope = jax.grad(lambda x: judge(x, second).sum())(x)
   penalty = 0.5 * float((slope**2).sum((1, 2, 3)).mean())
   drawn, coded = (run("code_discriminator", z, first) for z in (prior, codes))
-  trunk = run("image_discriminator", fake, second).trunk
-  apart = d["noise_2"][:, :3] - run("noise_reader", trunk)
-  unread = float((0.5 * (apart**2 + np.log(2 * np.pi))).sum(1).mean())
-  fooled = soft(-judge(fake, second)) + unread
+  cover = d["cover"].reshape(ROWS * 5, -1)
+  draws = run("code_generator", cover, jnp.repeat(second, 5, 0))
+  apart = draws.reshape(ROWS, 5, -1) - codes[:, None]
+  left_out = float((apart**2).mean(-1).min(1).mean())
+  fooled = soft(-judge(fake, second)) + 1.5 * left_out
   wanted = {
     "code_discriminator": soft(-drawn) + soft(coded),
     "encoder": soft(-coded) + 2.5 * error,
@@ -86,14 +89,29 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
     + soft(judge(fake, second))
     + soft(judge(copy, second))
     + 0.7 * soft(wrong)
-    + 0.3 * penalty
-    + unread,
+    + 0.3 * penalty,
     "generator": fooled + (soft(-judge(copy, second)) if copies else 0.0),
   }
   for who, value in wanted.items():
     turn = sharding.compile(getattr(made, f"{who}_turn"))
     loss, _ = turn(state, state.params, d)
     np.testing.assert_allclose(loss, value, rtol=1e-5, err_msg=who)
+
+
+def test_coverage_moves_the_code_generator_alone():
+  made, state, batch, _ = game()
+  data = made.draws(batch, jax.random.key(0))
+  slope = jax.jit(jax.grad(lambda p: made.left_out(state, p, data)))(
+    state.params
+  )
+  moved = {
+    net
+    for net, own in slope.items()
+    if differ(own, jax.tree.map(jnp.zeros_like, own))
+  }
+  assert moved == {"code_generator"}
+  noise = [np.asarray(data[k]).reshape(-1) for k in ("noise_2", "cover")]
+  assert len(np.unique(np.concatenate(noise))) == sum(map(len, noise))
 
 
 def test_the_code_discriminator_may_be_told_no_captions():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genlat.losses import adversarial, information
+from genlat.losses import adversarial, implicit, information
 
 ZERO = jnp.zeros(4)
 
@@ -151,3 +151,36 @@ def test_the_posterior_of_a_gaussian_channel_meets_its_information(noise):
 def test_labels_of_another_length_are_refused():
   with pytest.raises(AssertionError):
     information.categorical(jnp.zeros((3, 4)), jnp.zeros(2, jnp.int32))
+
+
+def test_a_datum_is_as_far_as_its_own_nearest_draw():
+  rng = np.random.default_rng(0)
+  data, draws = rng.normal(size=(5, 3)), rng.normal(size=(5, 4, 3))
+  wanted = [
+    min(((d - x) ** 2).mean() for d in own)
+    for x, own in zip(data, draws, strict=True)
+  ]
+  data, draws = jnp.asarray(data), jnp.asarray(draws)
+  np.testing.assert_allclose(implicit.nearest(data, draws), wanted, rtol=1e-5)
+  slope = jax.grad(lambda z: implicit.nearest(data, z).sum())(draws)
+  moved = (np.asarray(slope) != 0).all(-1)
+  assert (moved.sum(1) == 1).all()
+  np.testing.assert_array_equal(
+    moved.argmax(1), np.square(draws - data[:, None]).sum(-1).argmin(1)
+  )
+
+
+def test_draws_without_a_mode_are_drawn_to_it():
+  """Where all draws are one point, each datum pulls; the mean is no rest."""
+  data = jnp.asarray(np.repeat([[-1.0], [1.0]], 16, 0))
+  noise = jax.random.normal(jax.random.key(0), (32, 8, 1))
+
+  def left_out(p):
+    return implicit.nearest(data, jnp.tanh(p[0] * noise) + p[1]).mean()
+
+  step = jax.jit(lambda p: p - 0.3 * jax.grad(left_out)(p))
+  p = jnp.asarray([0.01, 0.0])
+  before = float(left_out(p))
+  for _ in range(300):
+    p = step(p)
+  assert before > 0.9 and float(left_out(p)) < 0.05

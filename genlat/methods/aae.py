@@ -29,9 +29,11 @@ With `real_labels` Q also learns the labels of real images, as the classifier of
 Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones
 alone, and leaves it to D_C to bind labels to what the data mean by them.
 
-With `noise_codes` Q reads the first numbers of the noise from made images, too,
-as InfoGAN's reads its continuous codes. D_I sees each image alone, and nothing
-else keeps a code generator that is told a caption from giving it one image.
+D_I sees each image alone, and a code generator that is told a caption can give
+it one image. Two things not in the paper are against that. With `coverage` CG
+is pulled to the codes of images that its draws leave out, each by the nearest
+of several draws of what its row is told. With `noise_codes` Q reads the first
+numbers of the noise in made images, as InfoGAN's reads its continuous codes.
 
 Departures: the printed signs would train a discriminator to fail; the signs
 are those of Goodfellow et al. The listing never updates CG; the text does. The
@@ -235,4 +237,8 @@ class Aae(Networks):
       entropy = information.normal_entropy(game.noise_codes)
       metrics["noise_information"] = information.bound(surprise, entropy)
       loss += game.information * surprise
+    if game.coverage:
+      left_out = self.left_out(now, params, data)
+      metrics["left_out"] = left_out
+      loss += game.coverage * left_out
     return loss, (metrics, moved)

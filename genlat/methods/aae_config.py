@@ -49,6 +49,8 @@ class Game:
     mismatch: weight of real images with the captions of others.
     wrong_captions: how many of these an image has.
     likest_captions: the most similar to its own, or any.
+    coverage: weight of the codes that the prior's draws leave out.
+    coverage_draws: m, draws of the prior beside each image's code.
     simultaneous: whether turns of a phase start from the same weights.
     batch_statistics: whether samples are normalised by their own batch.
   """
@@ -81,6 +83,8 @@ class Game:
   mismatch: float
   wrong_captions: int
   likest_captions: bool
+  coverage: float
+  coverage_draws: int
   simultaneous: bool
   batch_statistics: bool
 
@@ -160,7 +164,7 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
     *("image_loss", "penalty", "real_penalty", "information"),
     *("real_labels", "noise_codes", "informs_trunk"),
     *("reconstruction", "encoder_reconstruction", "reduction"),
-    *("fools_by_copies", "simultaneous"),
+    *("fools_by_copies", "coverage", "coverage_draws", "simultaneous"),
     *("mismatch", "wrong_captions", "likest_captions", "code_captions"),
   )
   fields: dict[str, Any] = {key: block[key] for key in keys}

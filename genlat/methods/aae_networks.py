@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from genlat import state as states
-from genlat.losses import information, ranking, reconstruction
+from genlat.losses import implicit, information, ranking, reconstruction
 from genlat.methods.aae_config import Game
 from genlat.methods.method import Batch, Images, Latent
 from genlat.nets.discriminators import Judgement
@@ -134,6 +134,11 @@ class Networks:
         data[f"other{phase}"] = others
       elif game.told:
         data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
+    if game.coverage:
+      on_cover = jax.random.fold_in(keys[4], 1)  # other draws stay as they were
+      many = rows * game.coverage_draws
+      cover = game.draw(on_cover, many, jnp.zeros((many,), jnp.int32))
+      data["cover"] = cover.reshape(rows, -1, game.noise)
     data["posterior"] = jax.random.normal(keys[4], (rows, game.latent))
     data["mix"] = jax.random.uniform(keys[5], (rows, 3))
     return data
@@ -230,6 +235,20 @@ class Networks:
     mean, _ = self.run(now, params, "noise_reader", trunk)
     codes = data["noise_2"][:, : self.game.noise_codes] / self.game.scale
     return information.continuous(mean, jnp.zeros(()), codes).mean()
+
+  def left_out(self, now: State, params: PyTree, data: Data) -> jax.Array:
+    """How far codes of images are from the nearest of their draws, `[]`.
+
+    Draws of the prior that are told what the row's image is told.
+    """
+    m = self.game.coverage_draws
+    rows = {"noise": data["cover"].reshape(-1, self.game.noise)}
+    if "given_2" in data:
+      rows["given"] = jnp.repeat(data["given_2"], m, 0)
+    draws, _ = self.prior_codes(now, params, rows, "")
+    codes, _ = self.posterior_codes(now, params, data)
+    draws = draws.reshape(-1, m, draws.shape[-1])
+    return implicit.nearest(jax.lax.stop_gradient(codes), draws).mean()
 
   def judged(self, data: Data) -> jax.Array | None:
     """What D_C is told of codes: labels of the data, or captions."""

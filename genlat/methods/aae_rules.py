@@ -33,6 +33,8 @@ LEAST = {
   "aae.encoder_reconstruction": 0,
   "aae.real_labels": 0,
   "aae.noise_codes": 0,
+  "aae.coverage": 0,
+  "aae.coverage_draws": 1,
   "aae.real_penalty": 0,
   "aae.noise": 0,
   "aae.classes": 2,
@@ -54,7 +56,7 @@ def check(config: ConfigDict) -> None:
   for key, low in LEAST.items():
     if (got := _value(config, key)) < low:
       raise ValueError(f"config.{key} must be at least {low}; got {got}")
-  for faults in (_priors, _critics, _labels, _captions):
+  for faults in (_captions, _priors, _critics, _labels):
     for wrong, line in faults(config):
       if wrong:
         raise ValueError(line)
@@ -105,6 +107,11 @@ def _priors(config: ConfigDict) -> Faults:
   yield (
     block.prior != "gaussian" and latent % 2,
     f"config.model.latent must be even for {block.prior}; got {latent}",
+  )
+  yield (
+    block.coverage > 0 and not block.learned_prior,
+    "config.aae.coverage is of a learned prior: set it to 0, or"
+    " config.aae.learned_prior to True",
   )
   yield block.scale == 0, "config.aae.scale must be above 0; got 0"
   yield (
