@@ -102,7 +102,7 @@ def aae() -> ConfigDict:
       real_penalty=0.0,  # gamma, D_I's slope at real images (R1); any loss
       information=1.0,  # weight of the mutual information
       real_labels=0.0,  # weight of Q's error on labels of the data (supervised)
-      noise_codes=0,  # numbers of the noise that Q reads in made images, too
+      read_noise=0,  # dimensions of the noise that Q reads in made images, too
       informs_trunk=True,  # it also moves what Q shares with D_I
       reconstruction=1.0,  # lambda, of the decoder
       encoder_reconstruction=1.0,  # w, likewise of the encoder

@@ -134,7 +134,10 @@ def score(
   without = synthetic.withheld(model.config.data.withhold)
   pairs = [(int(s), int(c)) for s, c in test["attribute"][:, :2]]
   held = np.array([pair in without for pair in pairs])
-  rows = {"real test images": shares(real)}
+  places = judge.by[PLACE].logits([test["image"]]).argmax(1)
+  column = list(synthetic.ATTRIBUTES).index(PLACE)
+  known = float((places == test["attribute"][:, column]).mean())
+  rows = {"real test images": shares(real) | {"place": known}}
   if held.any():
     rows["real, pairs never seen"] = shares(real[held])
   for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
@@ -212,9 +215,10 @@ def card(
     quantisation=QUANTISATION,
     split="test",
     reference_count=min(len(source), REAL),
-    sample_count=2 * len(prompts(n, PLAIN)[0]),
+    sample_count=2 * len(prompts(n, PLAIN)[0])
+    + draws * len(prompts(1, PLAIN)[0]),
     sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r};"
-    f" {draws} of each of 48 captions",
+    f" {draws} of each of 48 captions, and of training images of one scene",
     seed=seed,
   )
 

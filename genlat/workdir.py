@@ -45,7 +45,7 @@ GAINED = {
   "aae.encoder_reconstruction": 1.0,
   "aae.image_normalisation": "",
   "aae.likest_captions": True,
-  "aae.noise_codes": 0,
+  "aae.read_noise": 0,
   "aae.real_labels": 0.0,
   "aae.real_penalty": 0.0,
   "aae.wrong_captions": 1,

@@ -61,7 +61,7 @@ class Pieces:
       for seen in (self.made, self.real)
     )
     self.image, self.unread = x, 0.0
-    if read := made.game.noise_codes:
+    if read := made.game.read_noise:
       mean = np.asarray(run("noise_reader", self.made.trunk))
       s = np.asarray(data["noise_2"][:, :read]) / made.game.scale
       nats = 0.5 * (s - mean) ** 2 + 0.5 * math.log(2 * math.pi)
@@ -102,7 +102,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
     ("aae.encoder_reconstruction", 2.5),
     ("aae.information", 0.7),
     ("aae.real_labels", 0.3),
-    ("aae.noise_codes", 3),
+    ("aae.read_noise", 3),
     ("aae.scale", 0.5),
   )
   data = made.draws(batch, jax.random.key(0))
@@ -143,7 +143,7 @@ def test_every_turn_has_the_loss_of_the_sheet(reduction, copies):
 
 
 def test_noise_that_is_read_without_error_has_half_a_nat_a_number():
-  made, state, batch = method(("aae.noise_codes", 3), ("aae.scale", 0.5))
+  made, state, batch = method(("aae.read_noise", 3), ("aae.scale", 0.5))
   data = made.draws(batch, jax.random.key(0))
   data["noise_2"] = jnp.zeros_like(data["noise_2"])
   head = jax.tree.map(jnp.zeros_like, state.params["noise_reader"])
@@ -325,8 +325,16 @@ def test_a_critic_s_loss_knows_no_level():
     ((("aae.image_loss", "wasserstein"),), "penalty is of each image alone"),
     ((("aae.real_penalty", 1.0),), "real_penalty is of an image"),
     ((("aae.prior", "ring"),), "codes that are not learned"),
-    ((("aae.noise_codes", 99),), "more than the 6 numbers"),
-    ((("aae.noise_codes", 2), ("aae.information", 0.0)), "read in made images"),
+    (
+      (
+        ("aae.learned_prior", False),
+        ("aae.prior", "ring"),
+        ("aae.read_noise", 2),
+      ),
+      "read_noise is of Gaussian noise",
+    ),
+    ((("aae.read_noise", 99),), "more than the 6 dim"),
+    ((("aae.read_noise", 2), ("aae.information", 0.0)), "made to be read"),
     ((("optimizer.schedule", "cosine"),), "count each step twice"),
     (
       (("aae.learned_prior", False), ("aae.prior", "swiss_roll")),

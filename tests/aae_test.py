@@ -42,7 +42,7 @@ def step(*which: Any):
 @pytest.mark.parametrize(
   "name,changes,without",
   [
-    ("lp_aae_supervised_mnist", (("aae.noise_codes", 2),), set()),
+    ("lp_aae_supervised_mnist", (("aae.read_noise", 2),), set()),
     # Captions are told, not asked for.
     ("lp_aae_text_shapes", (), {"classifier", "noise_reader"}),
     # C keeps the decoder from its turn.
@@ -86,7 +86,7 @@ def zero(tree: Any) -> bool:
 )
 def test_what_q_learns_can_leave_the_trunk_alone(name, read, key):
   for informs, reaches in ((True, True), (False, False)):
-    same = (("aae.informs_trunk", informs), ("aae.noise_codes", read))
+    same = (("aae.informs_trunk", informs), ("aae.read_noise", read))
     made, state, batch = method(name, *same, (key, 1e4))
     quiet, _, _ = method(name, *same, (key, 1e-9))
     data = made.draws(batch, jax.random.key(0))
@@ -324,9 +324,14 @@ def test_keys_of_what_there_is_not_are_refused():
     (f"aae.{key}", False)
     for key in ("learned_prior", "perceptual", "decoder_in_both")
   )
-  for key in ("real_labels", "noise_codes"):
-    with pytest.raises(ValueError, match=f"{key}.*one of the switches"):
+  for key, word in (
+    ("real_labels", "one of the switches"),
+    ("read_noise", "or aae.decoder_in_both"),
+  ):
+    with pytest.raises(ValueError, match=f"{key}.*{word}"):
       method("lp_aae_supervised_mnist", *off, (f"aae.{key}", 1))
+  with pytest.raises(ValueError, match="random labels are of none"):
+    method("lp_aae_unsupervised_mnist", ("aae.coverage", 1.0))
   with pytest.raises(ValueError, match="coverage is of a learned prior"):
     method("lp_aae_mnist", off[0], ("aae.coverage", 1.0))
   config = shipped.config("lp_aae_supervised_mnist", "smoke")

@@ -10,7 +10,7 @@ import pytest
 
 from genlat import sharding
 from genlat.losses import adversarial
-from genlat.methods.aae_networks import of_others
+from genlat.methods.aae_draws import of_others
 from genlat.nets.discriminators import ImageDiscriminator
 from tests import shipped
 from tests.moves import differ

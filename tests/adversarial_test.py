@@ -184,3 +184,14 @@ def test_draws_without_a_mode_are_drawn_to_it():
   for _ in range(300):
     p = step(p)
   assert before > 0.9 and float(left_out(p)) < 0.05
+
+
+@pytest.mark.parametrize("d,best", [(1, 1.0), (10, 0.5), (100, 0.0)])
+def test_few_draws_are_near_what_differs_in_few_directions(d, best):
+  """What the docstring says of N(0, s^2 I)."""
+  data, draws = (
+    jax.random.normal(jax.random.key(i), shape)
+    for i, shape in enumerate([(2000, d), (2000, 16, d)])
+  )
+  cost = {s: implicit.nearest(data, s * draws).mean() for s in (0.0, 0.5, 1.0)}
+  assert min(cost, key=lambda s: cost[s]) == best

@@ -20,6 +20,9 @@ from tests.moves import differ
 ALL = sorted(methods.METHODS)
 # The richest game of a method, where <method>_mnist is not it.
 RICHEST = {"aae": "lp_aae_supervised_mnist"}
+RICHER = {
+  "aae": {"aae__real_labels": 1.0, "aae__read_noise": 2, "aae__coverage": 1.0}
+}
 # Linear in its gradients, so that rounding stays rounding; with a memory.
 SGD = {
   "optimizer__name": "sgd",
@@ -70,7 +73,8 @@ def name(request):
 @functools.cache
 def case(name: str, *changes: tuple[str, Any]) -> Case:
   shipped_name = RICHEST.get(name, shipped.of_method(name))
-  settings = {"ema": 0.75, **SGD, **dict(changes)}
+  own = RICHER.get(name, {})
+  settings = {"ema": 0.75, **SGD, **own, **dict(changes)}
   config = shipped.config(shipped_name, "smoke", **settings)
   config.players = {}
   return Case(config, shipped.build(config), shipped.batch(config))

@@ -225,8 +225,9 @@ def test_prompts_are_counted_pair_by_pair(model):
     np.testing.assert_allclose(total, right)
   # Real images are judged by what they are, not by what was asked.
   real = test.read(np.arange(len(test)))["attribute"]
-  wanted = (real[:, 0] == 2).mean()
-  np.testing.assert_allclose(rows["real test images"]["shape"], wanted)
+  for key, column, said in (("shape", 0, 2), ("place", 4, 0)):
+    wanted = (real[:, column] == said).mean()
+    np.testing.assert_allclose(rows["real test images"][key], wanted)
 
 
 def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
@@ -241,7 +242,7 @@ def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
   varied = aae_prompts.variety(model, SAID, train_, 2, 0)
   assert rows == aae_prompts.score(model, SAID, test, 1, 0) | varied
   assert card.network == "a judge; a judge; a judge"
-  assert card.sample_count == 2 * 48
+  assert card.sample_count == 2 * 48 + 2 * 48
   assert "pairs never seen" in capsys.readouterr().out
 
 

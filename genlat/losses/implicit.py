@@ -13,6 +13,10 @@ def nearest(data: jax.Array, draws: jax.Array) -> jax.Array:
   an adversarial loss of single draws does not see it. The mean over
   dimensions. Gradients reach the nearest draw alone.
 
+  Few draws are near nothing in many dimensions: for data of N(0, I) and 16
+  draws of N(0, s^2 I) the best s is 1 in one dimension, about .5 in 10, and 0
+  in 100. It is for data that differ in few directions.
+
   Args:
     data: `[B, d]`.
     draws: `[B, m, d]`.

@@ -29,11 +29,11 @@ With `real_labels` Q also learns the labels of real images, as the classifier of
 Odena et al. 2017 (AC-GAN, arXiv:1610.09585) does; the paper's sees made ones
 alone, and leaves it to D_C to bind labels to what the data mean by them.
 
-D_I sees each image alone, and a code generator that is told a caption can give
-it one image. Two things not in the paper are against that. With `coverage` CG
-is pulled to the codes of images that its draws leave out, each by the nearest
-of several draws of what its row is told. With `noise_codes` Q reads the first
-numbers of the noise in made images, as InfoGAN's reads its continuous codes.
+No judge compares images of one caption, and a code generator can give it but
+one. Two things not in the paper are against that. With `coverage` CG is pulled
+to the codes of images that its draws leave out, each by the nearest of several
+draws of what its row is told. With `read_noise` Q reads the first dimensions
+of the noise in made images, as InfoGAN's reads its continuous codes.
 
 Departures: the printed signs would train a discriminator to fail; the signs
 are those of Goodfellow et al. The listing never updates CG; the text does. The
@@ -49,7 +49,8 @@ import jax.numpy as jnp
 
 from genlat.losses import adversarial, information
 from genlat.methods.aae_config import make
-from genlat.methods.aae_networks import Data, Networks, PyTree
+from genlat.methods.aae_draws import Data
+from genlat.methods.aae_networks import Networks, PyTree
 from genlat.methods.method import Batch
 from genlat.nets.discriminators import Judgement
 from genlat.state import Metrics, State, advance, descend
@@ -171,7 +172,7 @@ class Aae(Networks):
         wrong = self.surprise(now, params, shared(real.trunk), data)
         metrics["real_labels"] = wrong
         loss += game.real_labels * wrong
-    if game.noise_codes:
+    if game.read_noise:
       surprise = self.noise_surprise(now, params, shared(fake.trunk), data)
       loss += game.information * surprise
     return loss, (metrics, {"image_discriminator": stats})
@@ -232,9 +233,9 @@ class Aae(Networks):
         metrics["information"] = information.bound(surprise, ceiling)
         metrics["information_ceiling"] = jnp.float32(ceiling)
       loss += game.information * surprise
-    if game.noise_codes:
+    if game.read_noise:
       surprise = self.noise_surprise(now, params, fake.trunk, data)
-      entropy = information.normal_entropy(game.noise_codes)
+      entropy = information.normal_entropy(game.read_noise)
       metrics["noise_information"] = information.bound(surprise, entropy)
       loss += game.information * surprise
     if game.coverage:

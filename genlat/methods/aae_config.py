@@ -39,7 +39,7 @@ class Game:
     information: weight of J_MI.
     real_labels: weight of Q's cross-entropy of real images.
     informed: whether there is a classifier Q of labels.
-    noise_codes: how many numbers of the noise Q reads, too.
+    read_noise: how many dimensions of the noise Q reads, too.
     informs_trunk: whether J_MI moves what Q shares with D_I.
     reconstruction: lambda, weight of the decoder's J_rec.
     encoder_reconstruction: w, of the encoder's.
@@ -73,7 +73,7 @@ class Game:
   information: float
   real_labels: float
   informed: bool
-  noise_codes: int
+  read_noise: int
   informs_trunk: bool
   reconstruction: float
   encoder_reconstruction: float
@@ -154,15 +154,15 @@ def _game(config: ConfigDict, image_shape: tuple[int, int, int]) -> Game:
       f"config.model.latent = {latent} leaves no noise beside {classes}"
       " classes: raise it, or set config.aae.noise"
     )
-  if block.noise_codes > noise:
+  if block.read_noise > noise:
     raise ValueError(
-      f"config.aae.noise_codes = {block.noise_codes} are more than the {noise}"
-      " numbers of the noise"
+      f"config.aae.read_noise = {block.read_noise} is more than the {noise}"
+      " dimensions of the noise"
     )
   keys = (
     *("condition", "prior", "scale", "posterior", "perceptual", "code_loss"),
     *("image_loss", "penalty", "real_penalty", "information"),
-    *("real_labels", "noise_codes", "informs_trunk"),
+    *("real_labels", "read_noise", "informs_trunk"),
     *("reconstruction", "encoder_reconstruction", "reduction"),
     *("fools_by_copies", "coverage", "coverage_draws", "simultaneous"),
     *("mismatch", "wrong_captions", "likest_captions", "code_captions"),
@@ -230,6 +230,6 @@ def _networks(config: ConfigDict, game: Game) -> dict[str, nn.Module]:
     )
     if game.informed:
       nets["classifier"] = discriminators.Head(outputs=game.classes)
-    if game.noise_codes:
-      nets["noise_reader"] = discriminators.Head(outputs=game.noise_codes)
+    if game.read_noise:
+      nets["noise_reader"] = discriminators.Head(outputs=game.read_noise)
   return nets

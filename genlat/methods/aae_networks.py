@@ -8,14 +8,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from genlat import state as states
-from genlat.losses import implicit, information, ranking, reconstruction
+from genlat.losses import implicit, information, reconstruction
+from genlat.methods import aae_draws
 from genlat.methods.aae_config import Game
+from genlat.methods.aae_draws import Data
 from genlat.methods.method import Batch, Images, Latent
 from genlat.nets.discriminators import Judgement
 from genlat.state import Metrics, Player, State
@@ -25,7 +26,6 @@ CAPTIONS, BANK = "captions", 1024
 # Q, on the image discriminator: of labels, and of noise.
 READERS = ("classifier", "noise_reader")
 PyTree = Any
-Data = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,49 +99,8 @@ class Networks:
     return state.replace(frozen={**state.frozen, CAPTIONS: bank})
 
   def draws(self, batch: Batch, rng: jax.Array) -> Data:
-    """Images of [-1, 1], and noise and conditions of both phases.
-
-    Labels of the data are read by the supervised game alone, captions by that
-    of text.
-
-    Raises:
-      ValueError: where it needs labels or captions and the batch has none.
-    """
-    game = self.game
-    rows = batch["image"].shape[0]
-    keys = jax.random.split(rng, 6)
-    data = {"image": 2.0 * batch["image"] - 1.0}
-    need = {"supervised": "label", "text": "text"}.get(game.condition)
-    if need and need not in batch:
-      raise ValueError(
-        f"aae.condition {game.condition} needs a batch with {need!r}: set"
-        " config.data to a set that has it, or another config.aae.condition"
-      )
-    for phase, key, on_noise in zip(
-      ("", "_2"), keys[:2], keys[2:4], strict=True
-    ):
-      label = batch["label"] if need == "label" else _uniform(game, key, rows)
-      data[f"label{phase}"] = label.astype(jnp.int32)
-      data[f"noise{phase}"] = game.draw(on_noise, rows, label)
-      if game.text:
-        # One of the captions of each image.
-        texts = batch["text"]
-        which = jax.random.randint(key, (rows, 1, 1), 0, texts.shape[1])
-        told = jnp.take_along_axis(texts, which, 1)[:, 0]
-        data[f"given{phase}"] = told
-        k = min(game.wrong_captions, rows)
-        others = of_others(told, texts, k, likest=game.likest_captions)
-        data[f"other{phase}"] = others
-      elif game.told:
-        data[f"given{phase}"] = jax.nn.one_hot(label, game.classes)
-    if game.coverage:
-      on_cover = jax.random.fold_in(keys[4], 1)  # other draws stay as they were
-      many = rows * game.coverage_draws
-      cover = game.draw(on_cover, many, jnp.zeros((many,), jnp.int32))
-      data["cover"] = cover.reshape(rows, -1, game.noise)
-    data["posterior"] = jax.random.normal(keys[4], (rows, game.latent))
-    data["mix"] = jax.random.uniform(keys[5], (rows, 3))
-    return data
+    """What a step draws: `aae_draws.draws` of its game."""
+    return aae_draws.draws(self.game, batch, rng)
 
   def run(
     self,
@@ -226,20 +185,21 @@ class Networks:
   def noise_surprise(
     self, now: State, params: PyTree, trunk: jax.Array, data: Data
   ) -> jax.Array:
-    """J_MI of the noise's first numbers, `[]` nats.
+    """J_MI of the noise's first dimensions, `[]` nats.
 
-    Q is a Gaussian of the noise's own variance, as of the continuous codes of
-    Chen et al. 2016 (arXiv:1606.03657): of unit variance, where the noise is
-    measured by its standard deviation.
+    After the continuous codes of Chen et al. 2016 (arXiv:1606.03657). Q is a
+    Gaussian whose variance is not learned but the noise's own: 1 where the
+    noise is measured by its standard deviation.
     """
     mean, _ = self.run(now, params, "noise_reader", trunk)
-    codes = data["noise_2"][:, : self.game.noise_codes] / self.game.scale
+    codes = data["noise_2"][:, : self.game.read_noise] / self.game.scale
     return information.continuous(mean, jnp.zeros(()), codes).mean()
 
   def left_out(self, now: State, params: PyTree, data: Data) -> jax.Array:
     """How far codes of images are from the nearest of their draws, `[]`.
 
-    Draws of the prior that are told what the row's image is told.
+    Draws of the prior that are told what the row's image is told; each image
+    has its own.
     """
     m = self.game.coverage_draws
     rows = {"noise": data["cover"].reshape(-1, self.game.noise)}
@@ -321,7 +281,7 @@ class Networks:
       raise ValueError("this aae has no labels; got a condition")
     on_noise, on_label = jax.random.split(rng)
     data: Data = {}
-    label = _uniform(game, on_label, n)
+    label = aae_draws.uniform(game, on_label, n)
     if game.text:
       bank = state.frozen[CAPTIONS]
       rows = jax.random.randint(on_label, (n,), 0, len(bank))
@@ -351,42 +311,3 @@ class Networks:
       train=False,
     )
     return self.run(mean, mean.params, "classifier", seen.trunk, train=False)[0]
-
-
-def of_others(
-  told: jax.Array, texts: jax.Array, k: int, *, likest: bool
-) -> jax.Array:
-  """Captions of other images in the batch.
-
-  A random one is told from an image by its largest difference alone, such as
-  the ground of a shape; the likest has to be looked at in all it says. But
-  where captions do not say all of an image the likest may be true of it.
-
-  Args:
-    told: `[B, t]`, of one caption of each image.
-    texts: all captions of each image, `[B, m, t]`. Rows of which one has the
-      other's told caption are of one scene, and no mismatch.
-    k: how many, at most B.
-    likest: the most similar ones; otherwise those of the next rows, which are
-      random where the batch is.
-
-  Returns:
-    `[B, k, t]`, the likest or the next first; the row's own in place of those
-    that there are not.
-  """
-  chex.assert_rank([told, texts], [2, 3])
-  shared = (texts[:, :, None] == told[None, None]).all(-1).any(1)
-  if likest:
-    unit = ranking.unit(told)
-    order = unit @ unit.T
-  else:
-    place = jnp.arange(len(told))
-    order = -((place[None] - place[:, None]) % len(told)).astype(jnp.float32)
-  order = jnp.where(shared | shared.T, -jnp.inf, order)
-  values, rows = jax.lax.top_k(order, k)
-  return jnp.where(jnp.isfinite(values)[..., None], told[rows], told[:, None])
-
-
-def _uniform(game: Game, rng: jax.Array, rows: int) -> jax.Array:
-  """Labels drawn uniformly, int `[rows]`; 0 without any."""
-  return jax.random.randint(rng, (rows,), 0, max(game.classes, 1))

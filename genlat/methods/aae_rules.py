@@ -32,7 +32,7 @@ LEAST = {
   "aae.reconstruction": 0,
   "aae.encoder_reconstruction": 0,
   "aae.real_labels": 0,
-  "aae.noise_codes": 0,
+  "aae.read_noise": 0,
   "aae.coverage": 0,
   "aae.coverage_draws": 1,
   "aae.real_penalty": 0,
@@ -113,6 +113,12 @@ def _priors(config: ConfigDict) -> Faults:
     "config.aae.coverage is of a learned prior: set it to 0, or"
     " config.aae.learned_prior to True",
   )
+  yield (
+    block.coverage > 0 and block.condition == "unsupervised",
+    "config.aae.coverage is of draws that are told what an image is told, and"
+    " random labels are of none: set it to 0, or config.aae.condition to"
+    " another",
+  )
   yield block.scale == 0, "config.aae.scale must be above 0; got 0"
   yield (
     block.prior != "gaussian" and block.scale != 1.0,
@@ -146,17 +152,17 @@ def _critics(config: ConfigDict) -> Faults:
 def _labels(config: ConfigDict) -> Faults:
   block = config.aae
   taught = block.condition == "supervised" and block.information > 0
-  unread = not (sees_images(block) and block.information > 0)
+  answered = block.learned_prior or block.decoder_in_both
   yield (
-    block.noise_codes > 0 and unread,
-    "config.aae.noise_codes are read in made images: set config.aae.information"
-    " above 0, and one of the switches (aae.learned_prior, aae.perceptual,"
-    " aae.decoder_in_both) to True, or config.aae.noise_codes to 0",
+    block.read_noise > 0 and not (answered and block.information > 0),
+    "config.aae.read_noise is of images that are made to be read: set"
+    " config.aae.information above 0, and aae.learned_prior or"
+    " aae.decoder_in_both to True, or config.aae.read_noise to 0",
   )
   yield (
-    block.noise_codes > 0 and block.prior != "gaussian",
-    "config.aae.noise_codes are of Gaussian noise: set config.aae.prior to"
-    " gaussian, or config.aae.noise_codes to 0",
+    block.read_noise > 0 and block.prior != "gaussian",
+    "config.aae.read_noise is of Gaussian noise: set config.aae.prior to"
+    " gaussian, or config.aae.read_noise to 0",
   )
   yield (
     block.real_labels > 0 and not (taught and sees_images(block)),
