@@ -79,7 +79,7 @@ def text(data: str) -> ConfigDict:
   config.aae.condition = "text"
   config.aae.noise = 100
   config.aae.mismatch, config.aae.wrong_captions = 1.0, 4
-  config.aae.coverage = 100.0
+  config.aae.coverage = 1000.0
   config.aae.perceptual = False
   config.aae.image_normalisation = "group"
   config.aae.reconstruction, config.aae.encoder_reconstruction = 600.0, 50.0

@@ -152,10 +152,13 @@ class Trained:
     known = self.classes
     if not len(labels):
       raise ValueError("at least one label is needed; got none")
-    if not known or min(labels) < 0 or max(labels) >= known:
-      have = f"labels 0 to {known - 1}" if known else "no labels"
-      raise ValueError(f"this model has {have}; got {list(labels)}")
-    return np.asarray(labels, np.int32)
+    if not known:
+      raise ValueError(f"this model has no labels; got {len(labels)}")
+    asked = np.asarray(labels)
+    if asked.ndim != 1 or asked.min() < 0 or asked.max() >= known:
+      few = f"{asked.tolist()}" if asked.size < 20 else f"{list(asked.shape)}"
+      raise ValueError(f"this model has labels 0 to {known - 1}; got {few}")
+    return asked.astype(np.int32)
 
   def _vectors(self, text: Sequence[str] | np.ndarray) -> np.ndarray:
     """Vectors of captions `[m, t]`."""
