@@ -301,7 +301,9 @@ def test_rows_of_the_ablation_differ_in_one_switch(words):
     for letters in ("none", "a", "ab", "abc")
   ]
   # The image discriminator, which the first has not, has a rate of its own.
-  assert [bool(row.pop("players")) for row in rows] == [False, *[True] * 3]
+  own = [bool(row.pop("players")) for row in rows]
+  assert own == [False, *[words == "mnist"] * 3]
+  assert {row["optimizer"]["lr"] for row in rows} == {1e-3 if words else 2e-4}
   switches = ("learned_prior", "perceptual", "decoder_in_both")
   for before, after, switch in zip(rows, rows[1:], switches, strict=False):
     assert not before["aae"][switch]
