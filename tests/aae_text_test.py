@@ -99,7 +99,7 @@ def test_every_turn_has_its_loss_of_the_row_s_own_captions(copies):
 
 
 def test_coverage_moves_the_code_generator_alone():
-  made, state, batch, _ = game()
+  made, state, batch, _ = game(("aae.coverage", 1.0))
   data = made.draws(batch, jax.random.key(0))
   slope = jax.jit(jax.grad(lambda p: made.left_out(state, p, data)))(
     state.params
