@@ -70,7 +70,7 @@ def text(data: str) -> ConfigDict:
   Departures, without which no object came out in short runs on shapes (on
   flowers they were not tried): reconstructions are measured by pixels (switch B
   is off), the image discriminator is normalised by groups, and is shown wrong
-  captions. One caption has one image, nearly; `aae.coverage=1000` gives it more,
+  captions. One caption has nearly one image; `aae.coverage=1000` gives it more,
   and colours and shapes come out later.
   """
   config = aae(data)
