@@ -123,7 +123,7 @@ def _rates(config: ConfigDict) -> None:
   """
   fast = config.data.name == "mnist"
   config.optimizer.lr = 1e-3 if fast else 2e-4
-  slower = dict(image_discriminator=ConfigDict(dict(lr_scale=0.2)))
+  slower = {"image_discriminator": {"lr_scale": 0.2}}
   config.players = ConfigDict(slower if fast else {})
 
 

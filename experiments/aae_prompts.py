@@ -36,6 +36,7 @@ PLAIN = synthetic.PHRASES[0]
 REWORDED = "one {colour} {shape} of {size} size over plain {background}"
 JUDGED = ("shape", "colour")
 PLACE, DRAWS = "position", 16
+COLUMN = {name: i for i, name in enumerate(synthetic.ATTRIBUTES)}
 REAL = 5000  # test images at most
 STEPS = 3000  # of each classifier, unless told
 
@@ -46,7 +47,7 @@ class Labelled:
   def __init__(self, source: Any, attribute: str) -> None:
     """Of the attribute of this name."""
     self._source = source
-    self._column = list(synthetic.ATTRIBUTES).index(attribute)
+    self._column = COLUMN[attribute]
     self.classes = synthetic.ATTRIBUTES[attribute]
     self.name = f"{source.name} by {attribute}"
     self.fingerprint = f"{source.fingerprint}-{attribute}"
@@ -135,8 +136,7 @@ def score(
   pairs = [(int(s), int(c)) for s, c in test["attribute"][:, :2]]
   held = np.array([pair in without for pair in pairs])
   places = judge.by[PLACE].logits([test["image"]]).argmax(1)
-  column = list(synthetic.ATTRIBUTES).index(PLACE)
-  known = float((places == test["attribute"][:, column]).mean())
+  known = float((places == test["attribute"][:, COLUMN[PLACE]]).mean())
   rows = {"real test images": shares(real) | {"place": known}}
   if held.any():
     rows["real, pairs never seen"] = shares(real[held])
@@ -155,12 +155,14 @@ def score(
 
 def spread(judge: Judges, images: np.ndarray) -> dict[str, float]:
   """How images of one caption differ: uint8 `[captions, draws, H, W, C]`."""
+  from scipy import special
+
   captions, draws = images.shape[:2]
   variance = (images / 255.0).var(1, ddof=1).mean()
   flat = images.reshape(-1, *images.shape[2:])
   seen = judge.by[PLACE].logits([flat]).argmax(1).reshape(captions, draws)
   share = np.eye(len(synthetic.POSITIONS))[seen].mean(1)
-  entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(1)
+  entropy = special.entr(share).sum(1)
   return {
     "variance": float(variance),
     "places": float(np.exp(entropy).mean()),
@@ -179,9 +181,8 @@ def variety(
   made = made.reshape(-1, draws, *made.shape[1:])
   rows = {"one caption": spread(judge, made)}
   batch = source.read(np.arange(len(source)))
-  place = list(synthetic.ATTRIBUTES).index(PLACE)
   scenes: dict[tuple[int, ...], list[int]] = {}
-  for i, row in enumerate(np.delete(batch["attribute"], place, 1)):
+  for i, row in enumerate(np.delete(batch["attribute"], COLUMN[PLACE], 1)):
     scenes.setdefault(tuple(row.tolist()), []).append(i)
   full = [found[:draws] for found in scenes.values() if len(found) >= draws]
   if full:
