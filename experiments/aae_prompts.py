@@ -1,6 +1,7 @@
 """Do colour and shape come out as asked? A text model of drawn shapes, scored.
 
-  python -m experiments.aae_prompts WORKDIR [--n=N] [--steps=N] [--out=FILE.png]
+  python -m experiments.aae_prompts WORKDIR [--n=N] [--draws=DRAWS] [--steps=N]
+      [--out=FILE.png]
 
 Every pair of shape and colour is asked for N times, over all sizes and grounds
 in turn, in words of the training captions and in others, a phrase never seen.
