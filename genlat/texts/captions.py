@@ -14,7 +14,7 @@ import json
 import pathlib
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -171,6 +171,37 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   """
   lines = all_captions(source)
   vocabulary = Vocabulary.of(line for own in lines for line in own)
+  say(
+    f"training an encoder of captions: {len(lines)} images,"
+    f" {len(vocabulary.known)} words, {recipe.steps} steps; a kill before its"
+    " end loses it"
+  )
+  params, value, right = _fit(source, lines, vocabulary, recipe, say)
+  if not np.isfinite(value):
+    raise ValueError(
+      f"the encoder of captions ended at a hinge of {value}: lower"
+      f" config.text.lr, it is {recipe.lr}"
+    )
+  made = Captions(vocabulary, params, recipe.size, origin(source, recipe))
+  shares = ", ".join(f"{share:.0%}" for share in agreement(made, lines))
+  others = f"; other captions find their image's first one for {shares}"
+  say(
+    f"trained an encoder of captions: {len(vocabulary.known)} words,"
+    f" {recipe.steps} steps, hinge {value:.4f}, of"
+    f" {min(recipe.batch_size, len(lines))} captions the right one is nearest"
+    f" for {right:.0%} of the last images" + (others if shares else "")
+  )
+  return made
+
+
+def _fit(
+  source: Any,
+  lines: list[list[str]],
+  vocabulary: Vocabulary,
+  recipe: Recipe,
+  say: Callable[[str], None],
+) -> tuple[Any, float, float]:
+  """The encoder's weights, and the last batch's hinge and share of right."""
   text_net = CaptionEncoder(len(vocabulary), recipe.size)
   image_net = Classifier(recipe.size)
   on_text, on_image, key = jax.random.split(jax.random.key(recipe.seed), 3)
@@ -182,57 +213,42 @@ def train(source: Any, recipe: Recipe, say: Callable[[str], None]) -> Captions:
   }
   schedule = optax.cosine_decay_schedule(recipe.lr, recipe.steps)
   tx = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(schedule))
-
-  compiled = sharding.compile(
-    _step(text_net, image_net, tx, recipe), donate=(0, 1)
-  )
+  step = sharding.compile(_step(text_net, image_net, tx, recipe), donate=(0, 1))
   memory = tx.init(params)
-  known = [frozenset(own) for own in lines]
-  rng = np.random.default_rng(recipe.seed)
-  size = min(recipe.batch_size, len(lines))
   value = right = np.float32(0)
-  say(
-    f"training an encoder of captions: {len(lines)} images,"
-    f" {len(vocabulary.known)} words, {recipe.steps} steps; a kill before its"
-    " end loses it"
-  )
   told = time.monotonic()
-  for i in range(recipe.steps):
+  for i, batch in enumerate(_batches(source, lines, vocabulary, recipe)):
     if time.monotonic() - told > PATIENCE:
       told = time.monotonic()
       say(
         f"encoder of captions: step {i}/{recipe.steps},"
         f" hinge {float(value):.4f}"
       )
+    params, memory, value, right = step(
+      params, memory, batch, jax.random.fold_in(key, i)
+    )
+  weights = jax.tree.map(np.asarray, params["text"])
+  return weights, float(value), float(right)
+
+
+def _batches(
+  source: Any, lines: list[list[str]], vocabulary: Vocabulary, recipe: Recipe
+) -> Iterator[dict[str, np.ndarray]]:
+  """Batches of images with one of their captions each, one for each step."""
+  known = [frozenset(own) for own in lines]
+  rng = np.random.default_rng(recipe.seed)
+  size = min(recipe.batch_size, len(lines))
+  for _ in range(recipe.steps):
     rows = np.sort(rng.choice(len(lines), size, replace=False))
     chosen = [lines[r][rng.integers(len(lines[r]))] for r in rows]
     tokens, lengths = strewn(rng, *vocabulary.encode(chosen), recipe.forget)
-    batch = {
+    yield {
       "image": source.read(rows)["image"],
       "tokens": tokens,
       "lengths": lengths,
       # Text j also describes image i: a right pair, if not the drawn one.
       "same": np.array([[text in known[r] for text in chosen] for r in rows]),
     }
-    params, memory, value, right = compiled(
-      params, memory, batch, jax.random.fold_in(key, i)
-    )
-  if not np.isfinite(value):
-    raise ValueError(
-      f"the encoder of captions ended at a hinge of {float(value)}: lower"
-      f" config.text.lr, it is {recipe.lr}"
-    )
-  weights = jax.tree.map(np.asarray, params["text"])
-  made = Captions(vocabulary, weights, recipe.size, origin(source, recipe))
-  shares = ", ".join(f"{share:.0%}" for share in agreement(made, lines))
-  others = f"; other captions find their image's first one for {shares}"
-  say(
-    f"trained an encoder of captions: {len(vocabulary.known)} words,"
-    f" {recipe.steps} steps, hinge {float(value):.4f}, of {size} captions the"
-    f" right one is nearest for {float(right):.0%} of the last images"
-    + (others if shares else "")
-  )
-  return made
 
 
 def _step(
