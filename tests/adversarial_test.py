@@ -119,6 +119,19 @@ def test_information_of_uniform_and_of_perfect_guesses():
   )
 
 
+def test_entropy_of_labels_is_short_by_what_few_of_them_hide():
+  np.testing.assert_allclose(
+    information.label_entropy(jnp.array([0, 0, 1, 3]), 4), 1.5 * np.log(2.0)
+  )
+  share = np.array([0.5, 0.3, 0.2])
+  whole = -(share * np.log(share)).sum()
+  draws = jax.random.choice(
+    jax.random.key(0), 3, (4000, 64), p=jnp.array(share)
+  )
+  entropy = jax.vmap(lambda s: information.label_entropy(s, 3))(draws)
+  np.testing.assert_allclose(whole - entropy.mean(), 2 / 128, rtol=0.15)
+
+
 def test_continuous_information_of_a_known_code_is_its_entropy_s():
   """Q = N(0, I) knows nothing of s ~ N(0, I): the bound is 0."""
   s = jax.random.normal(jax.random.key(0), (20000, 3))

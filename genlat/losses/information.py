@@ -10,6 +10,7 @@ import math
 
 import chex
 import jax
+import jax.scipy.special as jsp
 
 from genlat import distributions
 
@@ -41,7 +42,7 @@ def continuous(
   return -distributions.gaussian_log_prob(s, mean, log_variance)
 
 
-def bound(cross_entropy: jax.Array, entropy: float) -> jax.Array:
+def bound(cross_entropy: jax.Array, entropy: float | jax.Array) -> jax.Array:
   """H(s) - E[-log Q]: the bound on I(s; x), nats; `entropy` tops discrete s.
 
   Args:
@@ -54,6 +55,21 @@ def bound(cross_entropy: jax.Array, entropy: float) -> jax.Array:
 def uniform_entropy(classes: int) -> float:
   """H of a uniform label, ln K."""
   return math.log(classes)
+
+
+def label_entropy(labels: jax.Array, classes: int) -> jax.Array:
+  """H of the labels of a batch, by their counts, `[]`, nats.
+
+  In the mean it is short of the H(s) they are drawn from, by about
+  (K - 1) / 2B (Miller 1955), and so is a bound that is made of it: it stays
+  one.
+
+  Args:
+    labels: s, int `[B]`.
+    classes: K.
+  """
+  chex.assert_rank(labels, 1)
+  return jsp.entr(jax.nn.one_hot(labels, classes).mean(0)).sum()
 
 
 def normal_entropy(dimensions: int) -> float:

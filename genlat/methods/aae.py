@@ -83,7 +83,21 @@ class Aae(Networks):
 
       state, got = descend(state, self.players, who, loss, data, others=others)
       metrics |= got
-    return advance(state, self.ema), metrics
+    return advance(state, self.ema), metrics | self.in_nats(metrics, data)
+
+  def in_nats(self, metrics: Metrics, data: Data) -> Metrics:
+    """What J_MI says in nats: the bound on I(s; x), and its ceiling H(s).
+
+    Of labels of the data H(s) is that of the batch, whole however it is cut.
+    """
+    if "surprise" not in metrics:
+      return {}
+    classes = self.game.classes
+    ceiling = jnp.float32(information.uniform_entropy(classes))
+    if self.game.condition == "supervised":
+      ceiling = information.label_entropy(data["label_2"], classes)
+    bound = information.bound(metrics["surprise"], ceiling)
+    return {"information": bound, "information_ceiling": ceiling}
 
   def code_discriminator_turn(self, now: State, params: PyTree, data: Data):
     """J_DC (equation 5; 8 where labels are told)."""
@@ -228,10 +242,6 @@ class Aae(Networks):
     if game.informed:
       surprise = self.surprise(now, params, fake.trunk, data)
       metrics["surprise"] = surprise
-      if game.condition == "unsupervised":  # H(s) of the data's is not known
-        ceiling = information.uniform_entropy(game.classes)
-        metrics["information"] = information.bound(surprise, ceiling)
-        metrics["information_ceiling"] = jnp.float32(ceiling)
       loss += game.information * surprise
     if game.read_noise:
       surprise = self.noise_surprise(now, params, fake.trunk, data)
