@@ -4,16 +4,17 @@
       [--out=FILE.png]
 
 Every pair of shape and colour is asked for N times, over all sizes and grounds
-in turn, in words of the training captions and in others, a phrase never seen.
+in turn, in words of the training captions and in others: a phrase never seen
+that names the figure first, and one that names the ground first.
 Two classifiers, trained by genlat on real shapes of all pairs, say what came
 out; beside them stands what they say of the real test images. Pairs that the
 training images lacked (`config.data.withhold`) are counted apart.
 
-And does one caption have many images? Of DRAWS images of each of 48 captions:
-the variance of a pixel (of 0 to 1), and in how many of the nine places a third
-classifier finds the shape (exp of the entropy); beside both, those of training
-images of one scene but for its place. All is printed and, with its protocol,
-kept as scores/STEP/prompts.json.
+And does one caption have many images? Of DRAWS images of each of 48 captions,
+one a pair, sizes in turn: the variance of a pixel (of 0 to 1), and in how many
+of the nine places a third classifier finds the shape (exp of the entropy);
+beside both, those of as many real images of the same scenes. All is printed
+and, with its protocol, kept as scores/STEP/prompts.json.
 """
 
 import argparse
@@ -35,8 +36,11 @@ from genlat.trained import Trained, UnknownWords
 
 PLAIN = synthetic.PHRASES[0]
 REWORDED = "one {colour} {shape} of {size} size over plain {background}"
+REORDERED = "upon {background} rests one {size} {colour} {shape}"
+PHRASES = {"plain": PLAIN, "reworded": REWORDED, "ground first": REORDERED}
 JUDGED = ("shape", "colour")
 PLACE, DRAWS = "position", 16
+Scene = tuple[int, ...]  # shape, colour, size, ground
 COLUMN = {name: i for i, name in enumerate(synthetic.ATTRIBUTES)}
 REAL = 5000  # test images at most
 STEPS = 3000  # of each classifier, unless told
@@ -83,11 +87,16 @@ class Judges:
     )
 
 
-def judges(model: Trained, steps: int) -> Judges:
-  """Classifiers of what is judged, trained on real shapes of all pairs."""
+def all_pairs(model: Trained) -> Any:
+  """The images of the model's training, with those of pairs that it lacked."""
   config = model.config.data.copy_and_resolve_references().unlock()
   config.withhold = 0
-  source = data.load(config, "train")
+  return data.load(config, "train")
+
+
+def judges(model: Trained, steps: int) -> Judges:
+  """Classifiers of what is judged, trained on real shapes of all pairs."""
+  source = all_pairs(model)
   return Judges(
     {
       name: classifier.trained(
@@ -141,7 +150,7 @@ def score(
   rows = {"real test images": shares(real) | {"place": known}}
   if held.any():
     rows["real, pairs never seen"] = shares(real[held])
-  for words, phrase in (("plain", PLAIN), ("reworded", REWORDED)):
+  for words, phrase in PHRASES.items():
     lines, asked = prompts(n, phrase)
     with warnings.catch_warnings():
       warnings.simplefilter("ignore", UnknownWords)
@@ -175,20 +184,53 @@ def spread(judge: Judges, images: np.ndarray) -> dict[str, float]:
 def variety(
   model: Trained, judge: Judges, source: Any, draws: int, seed: int
 ) -> dict[str, dict[str, float]]:
-  """Rows of `spread` by name; `source` holds the real training images."""
-  lines, _ = prompts(1, PLAIN)
-  text = [line for line in lines for _ in range(draws)]
+  """Rows of `spread` by name; `source` holds real images of all pairs."""
+  batch = source.read(np.arange(len(source)))
+  found: dict[Scene, list[int]] = {}
+  for i, row in enumerate(np.delete(batch["attribute"], COLUMN[PLACE], 1)):
+    found.setdefault(tuple(row.tolist()), []).append(i)
+  asked = scenes(found, draws)
+  text = [caption(scene) for scene in asked for _ in range(draws)]
   made = model.sample(len(text), seed, text=text)
   made = made.reshape(-1, draws, *made.shape[1:])
   rows = {"one caption": spread(judge, made)}
-  batch = source.read(np.arange(len(source)))
-  scenes: dict[tuple[int, ...], list[int]] = {}
-  for i, row in enumerate(np.delete(batch["attribute"], COLUMN[PLACE], 1)):
-    scenes.setdefault(tuple(row.tolist()), []).append(i)
-  full = [found[:draws] for found in scenes.values() if len(found) >= draws]
+  full = [found[scene][:draws] for scene in asked if often(found, scene, draws)]
   if full:
-    rows["one scene, real"] = spread(judge, batch["image"][np.array(full)])
+    rows["its scene, real"] = spread(judge, batch["image"][np.array(full)])
   return rows
+
+
+def scenes(found: dict[Scene, list[int]], draws: int) -> list[Scene]:
+  """A scene a pair, sizes in turn, that has as many real images as draws.
+
+  Grounds in turn, of those with which it has; of all where there is none.
+  """
+  pairs = np.ndindex(len(synthetic.SHAPES), len(synthetic.COLOURS))
+  chosen = []
+  for i, (shape, colour) in enumerate(pairs):
+    grounds = [g for g in range(len(synthetic.COLOURS)) if g != colour]
+    size = i % len(synthetic.SIZES)
+    every = [(shape, colour, size, ground) for ground in grounds]
+    good = [scene for scene in every if often(found, scene, draws)] or every
+    chosen.append(good[i % len(good)])
+  return chosen
+
+
+def often(found: dict[Scene, list[int]], scene: Scene, draws: int) -> bool:
+  """Whether there are as many real images of a scene."""
+  return len(found.get(scene, ())) >= draws
+
+
+def caption(scene: Scene) -> str:
+  """A scene in the plainest words of the training."""
+  shape, colour, size, ground = scene
+  colours = list(synthetic.COLOURS)
+  return PLAIN.format(
+    shape=synthetic.SHAPES[shape],
+    colour=colours[colour],
+    size=synthetic.SIZES[size],
+    background=colours[ground],
+  )
 
 
 def sheet(model: Trained, seed: int) -> np.ndarray:
@@ -210,6 +252,7 @@ def card(
   model: Trained, judge: Judges, source: Any, n: int, draws: int, seed: int
 ) -> Card:
   """How the rows came about."""
+  phrases = ", ".join(map(repr, PHRASES.values()))
   return dataclasses.replace(
     evaluate.card(model, source),
     network="; ".join(one.description for one in judge.by.values()),
@@ -217,10 +260,10 @@ def card(
     quantisation=QUANTISATION,
     split="test",
     reference_count=min(len(source), REAL),
-    sample_count=2 * len(prompts(n, PLAIN)[0])
+    sample_count=len(PHRASES) * len(prompts(n, PLAIN)[0])
     + draws * len(prompts(1, PLAIN)[0]),
-    sampler=f"{n} images a pair and phrase; {PLAIN!r} and {REWORDED!r};"
-    f" {draws} of each of 48 captions, and of training images of one scene",
+    sampler=f"{n} images a pair and phrase: {phrases}; {draws} of each of 48"
+    " captions, sizes in turn, and as many real images of their scenes",
     seed=seed,
   )
 
@@ -245,9 +288,9 @@ def main() -> None:
   if not model.text or model.config.data.name != "shapes":
     raise SystemExit(f"{args.workdir} holds no text model of shapes")
   judge = judges(model, args.steps)
-  test, train = (data.load(model.config.data, s) for s in ("test", "train"))
+  test, real = data.load(model.config.data, "test"), all_pairs(model)
   rows = score(model, judge, test, args.n, args.seed)
-  varied = variety(model, judge, train, args.draws, args.seed)
+  varied = variety(model, judge, real, args.draws, args.seed)
   print(f"step {model.step}")
   for name, row in rows.items():
     cells = "  ".join(f"{k} {row[k]:6.1%}" for k in ("shape", "colour", "both"))

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,11 +239,11 @@ def test_the_scores_of_prompts_have_a_card(run, model, monkeypatch, capsys):
   name, rows, card = read_score(run / "scores" / "4" / "prompts.json")
   test = data.load(model.config.data, "test")
   assert name == "prompts"
-  train_ = data.load(model.config.data, "train")
-  varied = aae_prompts.variety(model, SAID, train_, 2, 0)
+  real = aae_prompts.all_pairs(model)
+  varied = aae_prompts.variety(model, SAID, real, 2, 0)
   assert rows == aae_prompts.score(model, SAID, test, 1, 0) | varied
   assert card.network == "a judge; a judge; a judge"
-  assert card.sample_count == 2 * 48 + 2 * 48
+  assert card.sample_count == 3 * 48 + 2 * 48
   assert "pairs never seen" in capsys.readouterr().out
 
 
@@ -282,14 +283,43 @@ def test_variety_is_of_one_caption_and_not_between_them():
   np.testing.assert_allclose(row["places"], 0.5 * (1.0 + 2.0))
 
 
-def test_variety_of_real_images_is_of_one_scene(model):
-  train_ = data.load(model.config.data, "train")
-  rows = aae_prompts.variety(model, SAID, train_, 2, 0)
+class Told:
+  """Remembers what it was asked for, and gives black images."""
+
+  def sample(self, n, seed, *, text):
+    """uint8 `[n, 16, 16, 3]`."""
+    del seed
+    self.asked = text
+    return np.zeros((n, 16, 16, 3), np.uint8)
+
+
+def test_variety_of_real_images_is_that_of_the_scenes_asked_for():
+  source = synthetic.ShapeSource("train", 3000, 16)
+  model: Any = Told()
+  rows = aae_prompts.variety(model, SAID, source, 2, 0)
+  assert model.asked[::2] == model.asked[1::2]
+  asked = model.asked[::2]
+  sizes = [sum(size in line for line in asked) for size in synthetic.SIZES]
+  assert sizes == [16, 16, 16] and len(set(asked)) == 48
+  assert rows["one caption"]["variance"] == 0.0
+  batch = source.read(np.arange(3000))
+  lines = source.captions(np.arange(3000))
+  said = np.array([own.splitlines()[0] for own in lines])
+  variance = []
+  for line in asked:
+    images = batch["image"][said == line][:2] / 255.0
+    variance.append(np.square(images[0] - images[1]).mean() / 2.0)
+  real = rows["its scene, real"]
+  assert real["captions"] == 48
+  np.testing.assert_allclose(real["variance"], np.mean(variance))
+
+
+def test_scenes_with_too_few_real_images_are_left_out_of_theirs_alone(model):
+  real = aae_prompts.all_pairs(model)
+  rows = aae_prompts.variety(model, SAID, real, 2, 0)
   assert rows["one caption"]["captions"] == 48
-  attributes = train_.read(np.arange(len(train_)))["attribute"][:, :4]
-  _, count = np.unique(attributes, axis=0, return_counts=True)
-  found = rows.get("one scene, real", {"captions": 0})["captions"]
-  assert found == (count >= 2).sum() > 0
+  found = rows.get("its scene, real", {"captions": 0})["captions"]
+  assert 0 < found < 48  # of 64 images
 
 
 def test_prompts_name_every_pair_and_no_ground_of_the_same_colour():
