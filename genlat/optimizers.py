@@ -124,6 +124,7 @@ def players(
   *,
   memories: Mapping[str, str] | None = None,
   dense: tuple[str, ...] = (),
+  idle: tuple[str, ...] = (),
 ) -> dict[str, Player]:
   """All players of a method.
 
@@ -132,13 +133,14 @@ def players(
     turns: by player, the networks that it moves.
     memories: by player, the name of a shared optimiser memory.
     dense: players whose turns run no convolution.
+    idle: players that the method has in another game; their blocks may stay.
 
   Raises:
     ValueError: if `config.players` names a player the method does not have, or
       players of one memory have unlike optimisers, or schedules that it would
       count twice a step.
   """
-  unknown = set(config.players) - set(turns)
+  unknown = set(config.players) - set(turns) - set(idle)
   if unknown:
     raise ValueError(
       f"config.players.{sorted(unknown)[0]}: {config.method} has no such"
@@ -164,11 +166,12 @@ def players(
 def _check_shared(config: ConfigDict, one: str, other: str) -> None:
   """Raises ValueError for players that cannot share a memory."""
   a, b = (settings_of(config, who) for who in (one, other))
-  if a.name != b.name:
-    raise ValueError(
-      f"players {one} and {other} share one memory and need one optimiser; got"
-      f" {a.name!r} and {b.name!r}"
-    )
+  for key in ("name", "l2", "momentum"):  # of which the memory's form follows
+    if a[key] != b[key]:
+      raise ValueError(
+        f"players {one} and {other} share one memory and need one optimiser;"
+        f" got {key} {a[key]!r} and {b[key]!r}"
+      )
   for settings in (a, b):
     if settings.schedule != "constant" or settings.warmup:
       raise ValueError(

@@ -71,6 +71,8 @@ ABOVE_ZERO = (
   "optimizer.eps",
   "optimizer.lr",
   "optimizer.lr_scale",
+  "text.lr",
+  "text.margin",
 )
 
 

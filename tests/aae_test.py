@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from configs import adversarial
 from genlat.methods import aae_networks
 from tests import moves, shipped
 from tests.moves import differ
@@ -263,6 +264,25 @@ def test_published_priors_are_of_a_game(prior):
   assert made.sample(after, jax.random.key(1), 2).shape == (2, 8, 8, 1)
 
 
+def test_a_ring_that_is_told_labels_has_a_component_for_each():
+  off = tuple(
+    (f"aae.{key}", False)
+    for key in ("learned_prior", "perceptual", "decoder_in_both")
+  )
+  given = (*off, ("aae.prior", "ring"), ("model.latent", 2))
+  made, state, batch = method("lp_aae_supervised_mnist", *given)
+  batch = {**batch, "label": jnp.array([0, 3, 7, 3, 9, 5])}
+  codes = [
+    made.prior_codes(state, state.params, made.draws(batch, key), "")[0]
+    for key in jax.random.split(jax.random.key(0), 50)
+  ]
+  mean = np.mean(codes, 0)
+  turned = np.arctan2(mean[:, 1], mean[:, 0]) * 10 / (2 * np.pi)
+  np.testing.assert_array_equal(np.rint(turned) % 10, batch["label"])
+  after, metrics = jax.jit(made.train_step)(state, batch, jax.random.key(0))
+  assert np.isfinite(metrics["loss"]) and differ(state.params, after.params)
+
+
 @pytest.mark.parametrize(
   "key,value,word",
   [
@@ -301,14 +321,28 @@ def test_rows_of_the_ablation_differ_in_one_switch(words):
     for letters in ("none", "a", "ab", "abc")
   ]
   # The image discriminator, which the first has not, has a rate of its own.
-  own = [bool(row.pop("players")) for row in rows]
-  assert own == [False, *[words == "mnist"] * 3]
+  scale = rows[0]["players"]["image_discriminator"]["lr_scale"]
+  assert scale == (0.2 if words else 1.0)
   assert {row["optimizer"]["lr"] for row in rows} == {1e-3 if words else 2e-4}
   switches = ("learned_prior", "perceptual", "decoder_in_both")
   for before, after, switch in zip(rows, rows[1:], switches, strict=False):
     assert not before["aae"][switch]
     before["aae"][switch] = True
     assert before == after
+
+
+def test_every_turn_has_a_block_that_other_switches_keep():
+  for name in ("aae_mnist", "lp_aae_svhn", "lp_aae_text_shapes"):
+    config = shipped.config(name, "smoke")
+    assert set(config.players) == set(adversarial.PLAYERS)
+  config = shipped.config("aae_mnist", "smoke")
+  config.aae.learned_prior = True
+  assert config.players == shipped.config("ablation_a", "mnist,smoke").players
+  made = shipped.build(config)
+  assert set(made.players) <= set(adversarial.PLAYERS)
+  config.players.judge = {"lr_scale": 1.0}
+  with pytest.raises(ValueError, match="players.judge: aae has no such player"):
+    shipped.build(config)
 
 
 def test_a_schedule_is_refused_where_the_decoder_moves_twice_alone():
@@ -338,8 +372,13 @@ def test_keys_of_what_there_is_not_are_refused():
     method("lp_aae_mnist", off[0], ("aae.coverage", 1.0))
   config = shipped.config("lp_aae_supervised_mnist", "smoke")
   config.update_from_flattened_dict(dict(off))
-  config.players = {}  # no image discriminator has a rate
   made = shipped.build(config)
   assert not made.assigning and not made.game.informed
+  for key, value in (
+    ("image_loss", "hinge"),
+    ("image_normalisation", "group"),
+  ):
+    with pytest.raises(ValueError, match=f"aae.{key}.*of an image discrim"):
+      method("aae_mnist", (f"aae.{key}", value))
   with pytest.raises(ValueError, match="scale is of Gaussian noise"):
     method("aae_mnist", ("aae.prior", "ring"), ("aae.scale", 2.0))

@@ -58,6 +58,8 @@ def trained(tmp_path_factory):
     ({"optimizer__momentum": 2.0}, ["config.optimizer.momentum", "2.0"]),
     ({"players__flow__b1": 1.5}, ["config.players.flow.b1", "1.5"]),
     ({"players__flow__lr_scale": -1.0}, ["players.flow.lr_scale", "above 0"]),
+    ({"text__lr": 0.0}, ["config.text.lr", "above 0"]),
+    ({"text__margin": -1.0}, ["config.text.margin", "above 0", "-1.0"]),
     ({"flow__clamp": 0.0}, ["config.flow.clamp", "above 0", "0.0"]),
     ({"flow__bound": -1.0}, ["config.flow.bound", "-1.0"]),
     ({"data__resident_limit": -1.0}, ["config.data.resident_limit", "-1.0"]),

@@ -66,6 +66,19 @@ def test_unknown_players_and_keys_are_named():
     optimizers.settings_of(made, "flow")
 
 
+@pytest.mark.parametrize(
+  ("key", "value"), [("name", "sgd"), ("l2", 1e-4), ("momentum", 0.9)]
+)
+def test_players_of_one_memory_have_one_optimiser(key, value):
+  turns = {"decoder": ("decoder",), "generator": ("decoder",)}
+  made = config()
+  made.players.generator = ConfigDict({key: value})
+  alone = optimizers.players(made, turns)
+  assert alone["generator"].memory == ""
+  with pytest.raises(ValueError, match=f"one optimiser; got {key} .*{value}"):
+    optimizers.players(made, turns, memories={"generator": "decoder"})
+
+
 def test_l2_enters_adams_moments_and_weight_decay_does_not():
   """PyTorch's Adam adds l2 * w to the gradient (glf.md 3)."""
   weights = {"w": jnp.array([2.0])}

@@ -277,6 +277,13 @@ def test_a_run_keeps_its_encoder_and_another_may_take_it(tmp_path, monkeypatch):
   assert not (tmp_path / "c" / told.ENCODER).exists()
 
 
+def test_an_encoder_beside_vectors_is_refused(tmp_path):
+  two = {"encoder": "captions.npz", "vectors": "vectors.npz"}
+  config = ConfigDict({**vars(RECIPE), **two})
+  with pytest.raises(ValueError, match="in place of an encoder"):
+    told.for_run(shapes(), config, tmp_path, 0, lambda line: None)
+
+
 def test_what_a_refused_start_left_is_not_taken_for_another_recipe(tmp_path):
   config = ConfigDict({**vars(RECIPE), "encoder": "", "vectors": ""})
   make = lambda: told.for_run(shapes(), config, tmp_path, 3, lambda line: None)

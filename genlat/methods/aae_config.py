@@ -12,6 +12,9 @@ from genlat.methods import aae_rules
 from genlat.methods.autoencoding import DTYPES
 from genlat.nets import discriminators, pooled
 
+# Turns that not every game has; a configuration has a block for each.
+SECOND_PHASE = ("image_discriminator", "generator")
+
 
 @dataclasses.dataclass(frozen=True)
 class Game:
@@ -136,7 +139,9 @@ def make(
       turns["generator"] = makers
   twice = "decoder" in turns.get("generator", ())
   memories = {"generator": "decoder"} if twice else {}
-  players = optimizers.players(config, turns, memories=memories)
+  players = optimizers.players(
+    config, turns, memories=memories, idle=SECOND_PHASE
+  )
   return {"nets": nets, "players": players, "game": game}
 
 

@@ -138,6 +138,13 @@ def _critics(config: ConfigDict) -> Faults:
     " config.aae.image_normalisation to group or none",
   )
   yield (
+    not seen
+    and (block.image_loss != "non_saturating" or block.image_normalisation),
+    "config.aae.image_loss and config.aae.image_normalisation are of an image"
+    " discriminator: set one of the switches (aae.learned_prior,"
+    " aae.perceptual, aae.decoder_in_both) to True, or leave them",
+  )
+  yield (
     block.penalty == 0 and (critic or block.code_loss == "wasserstein"),
     "a Wasserstein critic has no bound without config.aae.penalty: it is 0",
   )

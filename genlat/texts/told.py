@@ -91,9 +91,14 @@ def for_run(
     say: called with lines that say what is done, as by `captions.train`.
 
   Raises:
-    ValueError: for files that do not serve, images without captions, or an
-      encoder to train by several processes.
+    ValueError: for files that do not serve, two of them, images without
+      captions, or an encoder to train by several processes.
   """
+  if settings.vectors and settings.encoder:
+    raise ValueError(
+      "config.text.vectors are in place of an encoder: set config.text.encoder"
+      " or config.text.vectors to ''"
+    )
   if settings.vectors:
     path = pathlib.Path(settings.vectors).expanduser()
     return by_file(source, path, "train", settings.size)
