@@ -36,7 +36,7 @@ def base() -> ConfigDict:
   config.aae, config.text = blocks.aae(), blocks.text()
   config.draw = blocks.draw()
   config.optimizer = _optimizer()
-  config.players = ConfigDict()  # by player: what differs from optimizer
+  config.players = ConfigDict()  # by player: keys of optimizer, its own
   config.prior = _prior()
   config.evaluation = _evaluation()
   config.checkpoint = ConfigDict(

@@ -36,6 +36,9 @@ def adopt(run: Run) -> None:
   # Until a checkpoint is there nothing was learned from the files, so that a
   # damaged one may still be put right or left out.
   free = () if done else ("data.on_error",)
+  # Blocks of players that this game does not have count for nothing.
+  idle = set(run.config.players) - set(run.method.players)
+  free += tuple(f"players.{who}" for who in idle)
   if old:
     workdir.check_same(run.workdir, old.config, run.config, free)
   if old and done and old.data["fingerprint"] != run.train.fingerprint:

@@ -7,6 +7,8 @@ that `--config.optimizer.lr=3e-4` moves all players.
 
 from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -144,8 +146,10 @@ def players(
   if unknown:
     raise ValueError(
       f"config.players.{sorted(unknown)[0]}: {config.method} has no such"
-      f" player; known: {', '.join(turns)}"
+      f" player; known: {', '.join(dict.fromkeys((*turns, *idle)))}"
     )
+  for name in idle:
+    settings_of(config, name)  # its keys, at least, are those of an optimiser
   made = {}
   for name, nets in turns.items():
     settings = settings_of(config, name)
@@ -159,19 +163,23 @@ def players(
     )
   for name, memory in (memories or {}).items():
     if memory in made and name in made:
-      _check_shared(config, name, memory)
+      _check_shared(config, made, name, memory)
   return made
 
 
-def _check_shared(config: ConfigDict, one: str, other: str) -> None:
+def _check_shared(
+  config: ConfigDict, made: Mapping[str, Player], one: str, other: str
+) -> None:
   """Raises ValueError for players that cannot share a memory."""
   a, b = (settings_of(config, who) for who in (one, other))
-  for key in ("name", "l2", "momentum"):  # of which the memory's form follows
-    if a[key] != b[key]:
-      raise ValueError(
-        f"players {one} and {other} share one memory and need one optimiser;"
-        f" got {key} {a[key]!r} and {b[key]!r}"
-      )
+  weight = {"w": jnp.zeros(())}
+  forms = {jax.tree.structure(made[p].tx.init(weight)) for p in (one, other)}
+  if a.name != b.name or len(forms) > 1:
+    unlike = [k for k in ("name", "l2", "momentum") if a[k] != b[k]]
+    raise ValueError(
+      f"players {one} and {other} share one memory and need one form of"
+      f" optimiser; config.players gives them unlike {' and '.join(unlike)}"
+    )
   for settings in (a, b):
     if settings.schedule != "constant" or settings.warmup:
       raise ValueError(

@@ -164,7 +164,7 @@ def differences(
   Args:
     old: a run's configuration.
     new: the one asked for.
-    free: keys that may differ beside those of CHANGEABLE.
+    free: keys and blocks that may differ beside those of CHANGEABLE.
   """
   before, after = _flat(old), _flat(new)
   found = []
@@ -172,9 +172,9 @@ def differences(
   # player's is there only where it is set.
   gained = {key for key in after if key.startswith("players.")}
   for key in sorted(before.keys() | gained):
-    may = any(key == c or key.startswith(c + ".") for c in CHANGEABLE)
+    may = any(key == c or key.startswith(c + ".") for c in (*CHANGEABLE, *free))
     was, now = _value(before, key), _value(after, key)
-    if not (may or key in free) and was != now:
+    if not may and was != now:
       found.append(f"{key}: {was!r} -> {now!r}")
   return found
 

@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,6 +155,27 @@ def test_a_key_that_came_later_is_compared_with_what_was_done_before():
     "aae.real_labels: 0.0 -> 1.0",
     "aae.wrong_captions: 1 -> 4",
   ]
+
+
+def test_blocks_of_players_that_a_game_lacks_count_for_nothing(tmp_path):
+  class Images(list):
+    name, fingerprint, image_shape = "images", "0" * 64, (8, 8, 1)
+
+  def adopt(lr_scale: float, who: str) -> None:
+    config = shipped.config("aae_mnist", "smoke")
+    config.players = {who: {"lr_scale": lr_scale}} if lr_scale else {}
+    run_: Any = types.SimpleNamespace(
+      workdir=tmp_path,
+      config=config.lock(),
+      method=shipped.build(config),
+      train=Images(),
+    )
+    identity.adopt(run_)
+
+  adopt(0, "")  # as runs were written before they had blocks
+  adopt(0.2, "image_discriminator")
+  with pytest.raises(workdir.RunError, match=r"players.encoder.lr_scale: 1"):
+    adopt(0.2, "encoder")
 
 
 def test_other_data_under_the_same_configuration_is_refused(trained, capsys):

@@ -67,16 +67,32 @@ def test_unknown_players_and_keys_are_named():
 
 
 @pytest.mark.parametrize(
-  ("key", "value"), [("name", "sgd"), ("l2", 1e-4), ("momentum", 0.9)]
+  ("key", "values"),
+  [("name", ("sgd", "adam")), ("l2", (0.0, 1e-4)), ("momentum", (0.0, 0.9))],
 )
-def test_players_of_one_memory_have_one_optimiser(key, value):
+def test_players_of_one_memory_have_one_form_of_optimiser(key, values):
   turns = {"decoder": ("decoder",), "generator": ("decoder",)}
+  shared = {"memories": {"generator": "decoder"}}
+  made = config(optimizer__name="sgd")
+  made.players.decoder = ConfigDict({key: values[0]})
+  made.players.generator = ConfigDict({key: values[1]})
+  assert optimizers.players(made, turns)["generator"].memory == ""
+  with pytest.raises(ValueError, match=f"form of optimiser; .* unlike {key}$"):
+    optimizers.players(made, turns, **shared)
+  made.players.decoder[key] = values[1] if key == "name" else values[1] / 2
+  optimizers.players(made, turns, **shared)
+
+
+def test_players_of_another_game_may_keep_their_blocks():
   made = config()
-  made.players.generator = ConfigDict({key: value})
-  alone = optimizers.players(made, turns)
-  assert alone["generator"].memory == ""
-  with pytest.raises(ValueError, match=f"one optimiser; got {key} .*{value}"):
-    optimizers.players(made, turns, memories={"generator": "decoder"})
+  made.players.judge = ConfigDict({"lr_scale": 0.5})
+  turns = {"flow": ("flow",)}
+  assert set(optimizers.players(made, turns, idle=("judge",))) == {"flow"}
+  with pytest.raises(ValueError, match="no such player; known: flow"):
+    optimizers.players(made, turns)
+  made.players.judge = ConfigDict({"beta1": 0.5})
+  with pytest.raises(ValueError, match="players.judge.beta1"):
+    optimizers.players(made, turns, idle=("judge",))
 
 
 def test_l2_enters_adams_moments_and_weight_decay_does_not():

@@ -86,7 +86,7 @@ class Aae(Networks):
     return advance(state, self.ema), metrics | self.in_nats(metrics, data)
 
   def in_nats(self, metrics: Metrics, data: Data) -> Metrics:
-    """What J_MI says in nats: the bound on I(s; x), and its ceiling H(s).
+    """What J_MI says, `[]`, nats: the bound on I(s; x) and its ceiling H(s).
 
     Of labels of the data H(s) is that of the batch, whole however it is cut.
     """

@@ -142,7 +142,8 @@ def _critics(config: ConfigDict) -> Faults:
     and (block.image_loss != "non_saturating" or block.image_normalisation),
     "config.aae.image_loss and config.aae.image_normalisation are of an image"
     " discriminator: set one of the switches (aae.learned_prior,"
-    " aae.perceptual, aae.decoder_in_both) to True, or leave them",
+    " aae.perceptual, aae.decoder_in_both) to True, or image_loss to"
+    " non_saturating and image_normalisation to ''",
   )
   yield (
     block.penalty == 0 and (critic or block.code_loss == "wasserstein"),
