@@ -18,6 +18,7 @@ and, with its protocol, kept as scores/STEP/prompts.json.
 """
 
 import argparse
+import collections
 import dataclasses
 import pathlib
 import warnings
@@ -41,6 +42,7 @@ PHRASES = {"plain": PLAIN, "reworded": REWORDED, "ground first": REORDERED}
 JUDGED = ("shape", "colour")
 PLACE, DRAWS = "position", 16
 Scene = tuple[int, ...]  # shape, colour, size, ground
+PAIRS = len(synthetic.SHAPES), len(synthetic.COLOURS)
 COLUMN = {name: i for i, name in enumerate(synthetic.ATTRIBUTES)}
 REAL = 5000  # test images at most
 STEPS = 3000  # of each classifier, unless told
@@ -109,21 +111,32 @@ def judges(model: Trained, steps: int) -> Judges:
 
 def prompts(n: int, phrase: str) -> tuple[list[str], np.ndarray]:
   """N captions a pair, and shape and colour of each, int `[48 N, 2]`."""
-  colours, lines, asked = list(synthetic.COLOURS), [], []
-  for shape, name in enumerate(synthetic.SHAPES):
-    for colour in range(len(colours)):
-      grounds = [g for g in colours if g != colours[colour]]
-      for i in range(n):
-        lines.append(
-          phrase.format(
-            shape=name,
-            colour=colours[colour],
-            size=synthetic.SIZES[i % len(synthetic.SIZES)],
-            background=grounds[(i + shape) % len(grounds)],
-          )
-        )
-        asked.append((shape, colour))
+  lines, asked = [], []
+  for shape, colour in np.ndindex(*PAIRS):
+    grounds = grounds_of(colour)
+    for i in range(n):
+      size = i % len(synthetic.SIZES)
+      ground = grounds[(i + shape) % len(grounds)]
+      lines.append(caption((shape, colour, size, ground), phrase))
+      asked.append((shape, colour))
   return lines, np.array(asked)
+
+
+def grounds_of(colour: int) -> list[int]:
+  """Those on which a shape of this colour is seen."""
+  return [ground for ground in range(PAIRS[1]) if ground != colour]
+
+
+def caption(scene: Scene, phrase: str) -> str:
+  """A scene in the words of a phrase."""
+  shape, colour, size, ground = scene
+  colours = list(synthetic.COLOURS)
+  return phrase.format(
+    shape=synthetic.SHAPES[shape],
+    colour=colours[colour],
+    size=synthetic.SIZES[size],
+    background=colours[ground],
+  )
 
 
 def shares(right: np.ndarray) -> dict[str, float]:
@@ -186,51 +199,33 @@ def variety(
 ) -> dict[str, dict[str, float]]:
   """Rows of `spread` by name; `source` holds real images of all pairs."""
   batch = source.read(np.arange(len(source)))
-  found: dict[Scene, list[int]] = {}
+  found: dict[Scene, list[int]] = collections.defaultdict(list)
   for i, row in enumerate(np.delete(batch["attribute"], COLUMN[PLACE], 1)):
-    found.setdefault(tuple(row.tolist()), []).append(i)
-  asked = scenes(found, draws)
-  text = [caption(scene) for scene in asked for _ in range(draws)]
+    found[tuple(row.tolist())].append(i)
+  often = {scene for scene, rows in found.items() if len(rows) >= draws}
+  asked = scenes(often)
+  text = [caption(scene, PLAIN) for scene in asked for _ in range(draws)]
   made = model.sample(len(text), seed, text=text)
   made = made.reshape(-1, draws, *made.shape[1:])
   rows = {"one caption": spread(judge, made)}
-  full = [found[scene][:draws] for scene in asked if often(found, scene, draws)]
+  full = [found[scene][:draws] for scene in asked if scene in often]
   if full:
     rows["its scene, real"] = spread(judge, batch["image"][np.array(full)])
   return rows
 
 
-def scenes(found: dict[Scene, list[int]], draws: int) -> list[Scene]:
-  """A scene a pair, sizes in turn, that has as many real images as draws.
+def scenes(often: set[Scene]) -> list[Scene]:
+  """A scene a pair, sizes in turn, of those that have real images enough.
 
   Grounds in turn, of those with which it has; of all where there is none.
   """
-  pairs = np.ndindex(len(synthetic.SHAPES), len(synthetic.COLOURS))
   chosen = []
-  for i, (shape, colour) in enumerate(pairs):
-    grounds = [g for g in range(len(synthetic.COLOURS)) if g != colour]
+  for i, (shape, colour) in enumerate(np.ndindex(*PAIRS)):
     size = i % len(synthetic.SIZES)
-    every = [(shape, colour, size, ground) for ground in grounds]
-    good = [scene for scene in every if often(found, scene, draws)] or every
+    every = [(shape, colour, size, ground) for ground in grounds_of(colour)]
+    good = [scene for scene in every if scene in often] or every
     chosen.append(good[i % len(good)])
   return chosen
-
-
-def often(found: dict[Scene, list[int]], scene: Scene, draws: int) -> bool:
-  """Whether there are as many real images of a scene."""
-  return len(found.get(scene, ())) >= draws
-
-
-def caption(scene: Scene) -> str:
-  """A scene in the plainest words of the training."""
-  shape, colour, size, ground = scene
-  colours = list(synthetic.COLOURS)
-  return PLAIN.format(
-    shape=synthetic.SHAPES[shape],
-    colour=colours[colour],
-    size=synthetic.SIZES[size],
-    background=colours[ground],
-  )
 
 
 def sheet(model: Trained, seed: int) -> np.ndarray:
@@ -260,8 +255,7 @@ def card(
     quantisation=QUANTISATION,
     split="test",
     reference_count=min(len(source), REAL),
-    sample_count=len(PHRASES) * len(prompts(n, PLAIN)[0])
-    + draws * len(prompts(1, PLAIN)[0]),
+    sample_count=(len(PHRASES) * n + draws) * PAIRS[0] * PAIRS[1],
     sampler=f"{n} images a pair and phrase: {phrases}; {draws} of each of 48"
     " captions, sizes in turn, and as many real images of their scenes",
     seed=seed,

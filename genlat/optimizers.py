@@ -142,36 +142,40 @@ def players(
       players of one memory have unlike optimisers, or schedules that it would
       count twice a step.
   """
-  unknown = set(config.players) - set(turns) - set(idle)
+  known = dict.fromkeys((*turns, *idle))
+  unknown = set(config.players) - set(known)
   if unknown:
     raise ValueError(
       f"config.players.{sorted(unknown)[0]}: {config.method} has no such"
-      f" player; known: {', '.join(dict.fromkeys((*turns, *idle)))}"
+      f" player; known: {', '.join(known)}"
     )
-  for name in idle:
-    settings_of(config, name)  # its keys, at least, are those of an optimiser
+  # Of the idle, too: their keys, at least, are those of an optimiser.
+  settings = {name: settings_of(config, name) for name in known}
   made = {}
   for name, nets in turns.items():
-    settings = settings_of(config, name)
+    own = settings[name]
     made[name] = Player(
       nets=nets,
-      tx=transformation(settings, config.steps, config.epoch_steps),
+      tx=transformation(own, config.steps, config.epoch_steps),
       memory=(memories or {}).get(name, ""),
-      clip=settings.clip,
-      accumulate=settings.accumulate,
+      clip=own.clip,
+      accumulate=own.accumulate,
       convolutional=name not in dense,
     )
   for name, memory in (memories or {}).items():
     if memory in made and name in made:
-      _check_shared(config, made, name, memory)
+      _check_shared(settings, made, name, memory)
   return made
 
 
 def _check_shared(
-  config: ConfigDict, made: Mapping[str, Player], one: str, other: str
+  settings: Mapping[str, ConfigDict],
+  made: Mapping[str, Player],
+  one: str,
+  other: str,
 ) -> None:
   """Raises ValueError for players that cannot share a memory."""
-  a, b = (settings_of(config, who) for who in (one, other))
+  a, b = settings[one], settings[other]
   weight = {"w": jnp.zeros(())}
   forms = {jax.tree.structure(made[p].tx.init(weight)) for p in (one, other)}
   if a.name != b.name or len(forms) > 1:
@@ -180,8 +184,8 @@ def _check_shared(
       f"players {one} and {other} share one memory and need one form of"
       f" optimiser; config.players gives them unlike {' and '.join(unlike)}"
     )
-  for settings in (a, b):
-    if settings.schedule != "constant" or settings.warmup:
+  for own in (a, b):
+    if own.schedule != "constant" or own.warmup:
       raise ValueError(
         f"players {one} and {other} share one memory, which would count each"
         " step twice: config.optimizer.schedule must be constant and warmup 0"

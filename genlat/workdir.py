@@ -171,8 +171,9 @@ def differences(
   # A key that an older run does not know, nor GAINED, had no other value; but a
   # player's is there only where it is set.
   gained = {key for key in after if key.startswith("players.")}
+  changeable = (*CHANGEABLE, *free)
   for key in sorted(before.keys() | gained):
-    may = any(key == c or key.startswith(c + ".") for c in (*CHANGEABLE, *free))
+    may = any(key == c or key.startswith(c + ".") for c in changeable)
     was, now = _value(before, key), _value(after, key)
     if not may and was != now:
       found.append(f"{key}: {was!r} -> {now!r}")

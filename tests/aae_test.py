@@ -24,6 +24,12 @@ TABLE = {
 }
 
 
+OFF = tuple(
+  (f"aae.{key}", False)
+  for key in ("learned_prior", "perceptual", "decoder_in_both")
+)
+
+
 @functools.cache
 def method(name: str = "lp_aae_supervised_mnist", *changes: tuple[str, Any]):
   config = shipped.config(name, "smoke")
@@ -265,11 +271,7 @@ def test_published_priors_are_of_a_game(prior):
 
 
 def test_a_ring_that_is_told_labels_has_a_component_for_each():
-  off = tuple(
-    (f"aae.{key}", False)
-    for key in ("learned_prior", "perceptual", "decoder_in_both")
-  )
-  given = (*off, ("aae.prior", "ring"), ("model.latent", 2))
+  given = (*OFF, ("aae.prior", "ring"), ("model.latent", 2))
   made, state, batch = method("lp_aae_supervised_mnist", *given)
   batch = {**batch, "label": jnp.array([0, 3, 7, 3, 9, 5])}
   codes = [
@@ -356,22 +358,18 @@ def test_a_schedule_is_refused_where_the_decoder_moves_twice_alone():
 def test_keys_of_what_there_is_not_are_refused():
   with pytest.raises(ValueError, match="architecture must be one of conv"):
     method("lp_aae_mnist", ("model.architecture", "residual"))
-  off = tuple(
-    (f"aae.{key}", False)
-    for key in ("learned_prior", "perceptual", "decoder_in_both")
-  )
   for key, word in (
     ("real_labels", "one of the switches"),
     ("read_noise", "or aae.decoder_in_both"),
   ):
     with pytest.raises(ValueError, match=f"{key}.*{word}"):
-      method("lp_aae_supervised_mnist", *off, (f"aae.{key}", 1))
+      method("lp_aae_supervised_mnist", *OFF, (f"aae.{key}", 1))
   with pytest.raises(ValueError, match="random labels are of none"):
     method("lp_aae_unsupervised_mnist", ("aae.coverage", 1.0))
   with pytest.raises(ValueError, match="coverage is of a learned prior"):
-    method("lp_aae_mnist", off[0], ("aae.coverage", 1.0))
+    method("lp_aae_mnist", OFF[0], ("aae.coverage", 1.0))
   config = shipped.config("lp_aae_supervised_mnist", "smoke")
-  config.update_from_flattened_dict(dict(off))
+  config.update_from_flattened_dict(dict(OFF))
   made = shipped.build(config)
   assert not made.assigning and not made.game.informed
   for key, value in (

@@ -93,9 +93,10 @@ class Aae(Networks):
     if "surprise" not in metrics:
       return {}
     classes = self.game.classes
-    ceiling = jnp.float32(information.uniform_entropy(classes))
     if self.game.condition == "supervised":
       ceiling = information.label_entropy(data["label_2"], classes)
+    else:
+      ceiling = jnp.float32(information.uniform_entropy(classes))
     bound = information.bound(metrics["surprise"], ceiling)
     return {"information": bound, "information_ceiling": ceiling}
 
